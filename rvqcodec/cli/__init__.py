@@ -1,0 +1,54 @@
+"""The `rvq` command: a click group whose verbs are imported only when they run."""
+
+import importlib
+from typing import Any
+
+import click
+
+from rvqcodec import __version__
+
+VERBS = {
+    "encode": ("rvqcodec.cli.encode:encode", "Encode audio files to .rvq."),
+    "decode": ("rvqcodec.cli.decode:decode", "Decode .rvq files to audio."),
+    "info": ("rvqcodec.cli.info:info", "Describe .rvq files."),
+    "verify": ("rvqcodec.cli.verify:verify", "Check .rvq files for damage."),
+    "trim": ("rvqcodec.cli.trim:trim", "Lower the bitrate without re-encoding."),
+    "cut": ("rvqcodec.cli.cut:cut", "Keep a part of a file without re-encoding."),
+    "cat": ("rvqcodec.cli.cat:cat", "Join files without re-encoding."),
+    "tokens": ("rvqcodec.cli.tokens:tokens", "Codes out to arrays and back."),
+    "compare": ("rvqcodec.cli.compare:compare", "Measure how far apart two recordings are."),
+    "roundtrip": ("rvqcodec.cli.roundtrip:roundtrip", "Encode, decode and compare at several bitrates."),
+    "report": ("rvqcodec.cli.report:report", "Make an HTML page from a benchmark run."),
+    "models": ("rvqcodec.cli.models:models", "List the models that are installed."),
+    "train": ("rvqcodec.cli.train:train", "Train a model (needs the extra [train])."),
+}
+
+
+class LazyGroup(click.Group):
+    """Shows every verb's one line without importing it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rvq")
+def main(**_: Any) -> None:
+    """rvq: tiny audio files from a neural codec.
+
+    \b
+    rvq encode song.wav -b 6kbps
+    rvq decode song.rvq
+    rvq info song.rvq
+    """

@@ -1,0 +1,28 @@
+"""Errors that a user's input can cause; each message is one line: the value, the rule, the remedy."""
+
+
+class RvqError(Exception):
+    """Anything that is wrong with what we were given. The command line prints it as one line and exits 1."""
+
+
+class FormatError(RvqError):
+    """Bytes that are no valid `.rvq` data.
+
+    `position` is the offset in bytes of what is wrong, counted from the start of the file (None: unknown).
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message if position is None else f"{message} (at byte {position})")
+        self.position = position
+
+
+class AudioError(RvqError):
+    """Audio that cannot be read, written or represented."""
+
+
+class WeightsError(RvqError):
+    """Weights that are missing, altered or do not fit the file."""
+
+
+class BitrateError(RvqError):
+    """A bitrate or number of codebooks that no model can serve."""
