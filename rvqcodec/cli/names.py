@@ -1,0 +1,105 @@
+"""Where results go: default names, -o as a file or folder, folders below folders, nothing overwritten."""
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from rvqcodec import files
+from rvqcodec.cli.shared import STREAM, Batch
+from rvqcodec.errors import RvqError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and where its result goes; either may be "-". into_folder: the target's folder may be made."""
+
+    source: str
+    target: str
+    into_folder: bool = False
+
+
+def plan(
+    inputs: Sequence[str],
+    output: str | None,
+    *,
+    ending: str,
+    accepts: Collection[str],
+    recursive: bool = False,
+    batch: Batch,
+) -> list[Job]:
+    """Names of results for many inputs.
+
+    A file's result stands beside it, or in the folder `output`: `song.wav` -> `song.rvq` with `ending` ".rvq";
+    endings not in `accepts` are kept, `a.b` -> `a.b.rvq`. `output` is a folder if it exists as one, ends with
+    a slash, or if there are several inputs. With `recursive`, a folder among the inputs stands for the files
+    below it whose ending is in `accepts`, and `output` gets the same folders. stdin goes to stdout unless
+    `output` says otherwise. Bad inputs are counted in `batch`; the jobs of the others are returned.
+    Errors: click.UsageError where the command line itself makes no sense.
+    """
+    found: list[tuple[str, Path]] = []
+    listed = False
+    for name in inputs:
+        if name != STREAM and os.path.isdir(name):
+            if not recursive:
+                batch.fail(f"{name} is a folder; use -r to take the files in it")
+                continue
+            listed = True
+            below = _files_below(Path(name), accepts)
+            if not below:
+                batch.fail(f"{name}: no files ending in {', '.join(accepts)}")
+            found += [(str(path), path.relative_to(name)) for path in below]
+        else:
+            found.append((name, Path(os.path.basename(name))))
+    many = listed or len(inputs) > 1
+    if output == STREAM and many:
+        raise click.UsageError("-o - takes a single input: results cannot share stdout")
+    if many and STREAM in inputs:
+        raise click.UsageError("- (stdin) cannot stand beside other inputs")
+    folder = output is not None and output != STREAM and (many or output[-1:] == "/" or os.path.isdir(output))
+    if folder and output and os.path.exists(output) and not os.path.isdir(output):
+        raise click.UsageError(f"-o {output} must be a folder for several inputs, and is a file")
+    jobs: list[Job] = []
+    taken: dict[str, str] = {}
+    for name, relative in found:
+        if output is None:
+            target = STREAM if name == STREAM else _renamed(Path(name), ending, accepts)
+        elif folder:
+            relative = Path("stdin") if name == STREAM else relative
+            target = _renamed(Path(output) / relative, ending, accepts)
+        else:
+            target = output
+        if target != STREAM and target in taken:
+            batch.fail(f"{name}: {target} is already the result of {taken[target]}; use -o or rename one")
+            continue
+        taken[target] = name
+        jobs.append(Job(name, target, into_folder=folder))
+    return jobs
+
+
+def check_target(job: Job, *, force: bool) -> None:
+    """Refuse to write over the input, and without `force` over anything; make the folders that -o names."""
+    if job.target == STREAM:
+        return
+    if job.source != STREAM and files.same_file(job.source, job.target):
+        raise RvqError(f"{job.target} is the input itself; choose another name with -o")
+    if not force and os.path.isfile(job.target):
+        raise RvqError(f"{job.target} exists; use -f to overwrite it")
+    if job.into_folder:
+        os.makedirs(os.path.dirname(job.target) or ".", exist_ok=True)
+
+
+def _files_below(folder: Path, accepts: Collection[str]) -> list[Path]:
+    below = []
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        below += [Path(root) / n for n in sorted(names) if Path(n).suffix.lower() in accepts and n[0] != "."]
+    return below
+
+
+def _renamed(path: Path, ending: str, accepts: Collection[str]) -> str:
+    if path.suffix.lower() in accepts:
+        return str(path.with_suffix(ending))
+    return str(path.with_name(path.name + ending))
