@@ -1,0 +1,189 @@
+"""A run: which codec made what of which clip, as JSON on disk and as mean figures per kind of sound."""
+
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from rvqcodec.errors import RvqError
+
+SCHEMA = "rvq-run-1"
+KINDS = ("speech", "music", "sound")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording that was coded; `audio` is a file beside the run, if it was kept."""
+
+    name: str
+    kind: str  # "speech", "music", "sound" or "other"
+    seconds: float
+    sample_rate: int
+    channels: int
+    sha256: str  # of the 16-bit samples that every codec was given
+    audio: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip through one codec; figures by the names of metrics.Measurement."""
+
+    clip: str
+    codec: str  # "rvq 6", "opus 12": the family and the kbps asked for
+    family: str
+    asked: float  # bits per second
+    encoded_bytes: int
+    bits_per_second: float  # of the whole file, its container counted
+    figures: dict[str, float | None]
+    audio: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """All rows of one run, with what is needed to make it again."""
+
+    command: str
+    clips: tuple[Clip, ...]
+    rows: tuple[Row, ...]
+    made: str = field(default_factory=lambda: datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
+    machine: str = field(default_factory=lambda: f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    notes: tuple[str, ...] = ()
+
+    @property
+    def codecs(self) -> list[str]:
+        """Names in the order of families (ours first, the rest as they came) and bitrates."""
+        families = sorted(dict.fromkeys(row.family for row in self.rows), key=lambda name: name != "rvq")
+        asked = {row.codec: (families.index(row.family), row.asked) for row in self.rows}
+        return sorted(asked, key=lambda name: asked[name])
+
+
+def kind_of(name: str) -> str:
+    """Kind of sound by the start of a file's name: speech-, music- or sound-; everything else is "other"."""
+    prefix = name.split("-")[0].lower()
+    return prefix if prefix in KINDS else "other"
+
+
+def save_run(run: Run, path: Path) -> None:
+    """Write `run` as JSON, under a temporary name first."""
+    document = {"schema": SCHEMA, **asdict(run)}
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    os.replace(temporary, path)
+
+
+def load_run(path: Path) -> Run:
+    """Read a run; RvqError says in one line what is wrong with the file."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RvqError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise RvqError(f"{path}: not JSON ({error}); give a file made by `rvq roundtrip --out`") from error
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise RvqError(f"{path}: not a run (no schema {SCHEMA}); give a file made by `rvq roundtrip --out`")
+    try:
+        clips = tuple(Clip(**clip) for clip in document["clips"])
+        rows = tuple(Row(**row) for row in document["rows"])
+        run = Run(document["command"], clips, rows, document["made"], document["machine"], tuple(document["notes"]))
+    except (KeyError, TypeError) as error:
+        raise RvqError(f"{path}: a damaged run ({error}); make it again") from error
+    unknown = {row.clip for row in rows} - {clip.name for clip in clips}
+    if unknown:
+        raise RvqError(f"{path}: a damaged run (rows of unknown clips: {', '.join(sorted(unknown))}); make it again")
+    return run
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means of one codec over the clips of one group."""
+
+    codec: str
+    family: str
+    clips: int
+    bits_per_second: float
+    figures: dict[str, float | None]
+
+
+def groups_of(run: Run) -> dict[str, list[str]]:
+    """Clip names by group: speech, other (all but speech) and all; groups that would only repeat are left out."""
+    speech = [clip.name for clip in run.clips if clip.kind == "speech"]
+    other = [clip.name for clip in run.clips if clip.kind != "speech"]
+    groups = {"speech": speech, "other": other, "all": speech + other}
+    if not speech or not other:
+        del groups["all"]
+    return {name: clips for name, clips in groups.items() if clips}
+
+
+def summarize(run: Run, clips: Iterable[str]) -> list[Summary]:
+    """One line per codec: the mean over those of `clips` that it coded (a figure's None are left out)."""
+    wanted = set(clips)
+    lines = []
+    for codec in run.codecs:
+        rows = [row for row in run.rows if row.codec == codec and row.clip in wanted]
+        if rows:
+            names = dict.fromkeys(name for row in rows for name in row.figures)
+            figures = {name: _mean([row.figures.get(name) for row in rows]) for name in names}
+            rate = math.fsum(row.bits_per_second for row in rows) / len(rows)
+            lines.append(Summary(codec, rows[0].family, len(rows), rate, figures))
+    return lines
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a figure is shown: its heading, decimals, and whether higher is better."""
+
+    name: str
+    heading: str
+    decimals: int
+    higher_is_better: bool | None = None
+    scale: float = 1.0
+
+
+COLUMNS = (
+    Column("mel", "mel", 3, False),
+    Column("stft", "STFT", 2, False),
+    Column("si_sdr", "SI-SDR dB", 1, True),
+    Column("log_spectral", "LSD dB", 1, False),
+    Column("loudness", "loudness LU", 1),
+    Column("highest_kept", "kept kHz", 1, True, 1e-3),
+    Column("stoi", "STOI", 3, True),
+    Column("pesq", "PESQ", 2, True),
+    Column("visqol", "ViSQOL", 2, True),
+)
+
+
+def shown(value: float | None, column: Column) -> str:
+    """A figure as text; "-" where there is none."""
+    return "-" if value is None else f"{value * column.scale:.{column.decimals}f}"
+
+
+def table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A plain text table: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in [headings, *lines]) for i in range(len(headings))]
+    rows = []
+    for line in [headings, *lines]:
+        cells = [line[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        rows.append("  ".join(cells).rstrip())
+    return "\n".join(rows)
+
+
+def summary_table(lines: Sequence[Summary]) -> str:
+    """Text table of summaries; columns without a single figure are left out."""
+    columns = [c for c in COLUMNS if any(line.figures.get(c.name) is not None for line in lines)]
+    return table(
+        ["codec", "kbps", *(c.heading for c in columns)],
+        [
+            [line.codec, f"{line.bits_per_second / 1000:.2f}", *(shown(line.figures.get(c.name), c) for c in columns)]
+            for line in lines
+        ],
+    )
