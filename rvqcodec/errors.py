@@ -8,11 +8,13 @@ class RvqError(Exception):
 class FormatError(RvqError):
     """Bytes that are no valid `.rvq` data.
 
-    `position` is the offset in bytes of what is wrong, counted from the start of the file (None: unknown).
+    `position` is the offset in bytes of what is wrong, counted from the start of the file (None: unknown);
+    `reason` is the message without it.
     """
 
     def __init__(self, message: str, position: int | None = None) -> None:
         super().__init__(message if position is None else f"{message} (at byte {position})")
+        self.reason = message
         self.position = position
 
 

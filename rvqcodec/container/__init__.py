@@ -1,0 +1,32 @@
+"""The `.rvq` file of formats/rvq-1.md: header, chunks and end, read with `.read(n)` and written with `.write(b)`.
+
+    with open(path, "wb") as f:
+        writer = Writer(f, header)
+        writer.write_chunk(Chunk(start_frame=0, n_q=(16,), balance=0, codes=(codes,)))     # codes uint16 [16, T]
+        writer.close(n_samples)
+
+    with open(path, "rb") as f:
+        reader = Reader(f)                          # reader.header; FormatError when it is no .rvq file
+        for chunk in reader:                        # with salvage=True also Damage records, in order of time
+            ...
+        reader.end.n_samples
+"""
+
+from rvqcodec.container.blocks import Chunk, Damage, End
+from rvqcodec.container.header import CODINGS, MAX_CHANNELS, MAX_FRAMES_PER_CHUNK, MAX_N_Q, Header, usable_tags
+from rvqcodec.container.reader import Reader
+from rvqcodec.container.writer import Writer
+
+__all__ = [
+    "CODINGS",
+    "MAX_CHANNELS",
+    "MAX_FRAMES_PER_CHUNK",
+    "MAX_N_Q",
+    "Chunk",
+    "Damage",
+    "End",
+    "Header",
+    "Reader",
+    "Writer",
+    "usable_tags",
+]

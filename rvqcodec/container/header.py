@@ -1,0 +1,254 @@
+"""The file's first bytes: `Header`, its rules, and its form as bytes."""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rvqcodec.errors import FormatError
+
+MAGIC = b"\x89RVQ"
+VERSION = 1
+PLAIN = 0
+"""The codec byte: 0 is plain bit packing; others are open to payloads to come."""
+
+CODINGS = ("mono", "mid-side", "discrete")
+MAX_CHANNELS = 8
+MAX_N_Q = 32
+MAX_FRAMES_PER_CHUNK = 1024
+MAX_HEADER = 65535
+UNKNOWN = (1 << 64) - 1
+MAX_SAMPLES = 1 << 53
+"""More than a thousand years; keeps every sum inside what JSON and doubles hold exactly."""
+
+_FIXED = struct.Struct("<4sBHBBBIIHHBHHQ8sB")
+_RECORD = struct.Struct("<cH")
+_CRC = struct.Struct("<I")
+MIN_HEADER = _FIXED.size + 1 + _CRC.size
+
+_MODEL_ID = re.compile(r"[A-Za-z0-9._-]{1,32}")
+_TAG_KEY = re.compile(r"[ -<>-}]{1,64}")
+_TAG_VALUE = re.compile(r"[^\x00]*", re.DOTALL)
+
+_RULES: tuple[tuple[str, int, int, int], ...] = (
+    # field, where it stands, least, most
+    ("channels", 9, 1, MAX_CHANNELS),
+    ("sample_rate", 10, 1000, 768000),
+    ("model_rate", 14, 1000, 768000),
+    ("hop", 18, 1, 65535),
+    ("pre_skip", 20, 0, 65535),
+    ("code_bits", 22, 1, 16),
+    ("total_n_q", 23, 1, MAX_CHANNELS * MAX_N_Q),
+    ("frames_per_chunk", 25, 1, MAX_FRAMES_PER_CHUNK),
+)
+_N_SAMPLES_AT = 27
+_MODEL_ID_AT = 43
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a decoder must know before the first chunk; everything but `tags` is needed to decode.
+
+    `n_samples` counts samples per channel at `sample_rate` (None: not known when the header was written).
+    `frames_per_chunk` is the most frames that a chunk has. `total_n_q` is the most codebooks that a frame has,
+    over all coded channels. `weights_hash` is the first 8 bytes of the sha256 of the weights that define the codes.
+    """
+
+    sample_rate: int
+    channels: int
+    coding: str
+    model_id: str
+    weights_hash: bytes
+    model_rate: int
+    hop: int
+    code_bits: int
+    total_n_q: int
+    frames_per_chunk: int
+    pre_skip: int
+    n_samples: int | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def coded_channels(self) -> int:
+        """How many channels are coded: as many as the audio has, mixed or not."""
+        return self.channels
+
+    def model_samples(self, n_samples: int) -> int:
+        """Samples at the model's rate that `n_samples` at the file's sample rate become."""
+        return -(-n_samples * self.model_rate // self.sample_rate)
+
+    def frames_for(self, n_samples: int) -> int:
+        """Frames that `n_samples` samples (at the file's sample rate) take; 0 for 0."""
+        return -(-(self.model_samples(n_samples) + self.pre_skip) // self.hop) if n_samples else 0
+
+    def samples_in(self, frames: int) -> int:
+        """The most samples (at the file's sample rate) that take no more than `frames` frames."""
+        return max(0, frames * self.hop - self.pre_skip) * self.sample_rate // self.model_rate
+
+    def seconds(self, frames: int) -> float:
+        """The length of `frames` frames."""
+        return frames * self.hop / self.model_rate
+
+
+def check(header: Header) -> None:
+    """Raises FormatError for the first rule that a header breaks, with the position where that field stands."""
+    for name, position, least, most in _RULES:
+        value = getattr(header, name)
+        if not least <= value <= most:
+            raise FormatError(f"header: {name} {value} is not in {least} to {most}", position)
+    if header.coding not in CODINGS:
+        raise FormatError(f"header: channel coding {header.coding!r} is none of {', '.join(CODINGS)}", 8)
+    wanted = {"mono": (1, 1), "mid-side": (2, 2), "discrete": (2, MAX_CHANNELS)}[header.coding]
+    if not wanted[0] <= header.channels <= wanted[1]:
+        raise FormatError(f"header: {header.channels} channels do not go with {header.coding} coding", 9)
+    if header.total_n_q > header.channels * MAX_N_Q:
+        raise FormatError(f"header: total_n_q {header.total_n_q} is over {MAX_N_Q} a coded channel", 23)
+    if header.n_samples is not None and not 0 <= header.n_samples <= MAX_SAMPLES:
+        raise FormatError(f"header: n_samples {header.n_samples} is over {MAX_SAMPLES}", _N_SAMPLES_AT)
+    if len(header.weights_hash) != 8:
+        raise FormatError(f"header: weights hash has {len(header.weights_hash)} bytes, not 8", 35)
+    if not _MODEL_ID.fullmatch(header.model_id):
+        raise FormatError(
+            f"header: model id {ascii(header.model_id)} is not 1 to 32 letters, digits, '.', '_' or '-'", _MODEL_ID_AT
+        )
+    for key, value in header.tags:
+        problem = tag_problem(key, value)
+        if problem:
+            raise FormatError(f"header: {problem}")
+
+
+def tag_problem(key: str, value: str) -> str | None:
+    """Why a tag cannot stand in a file, or None: keys are 1 to 64 printable ASCII characters without '='."""
+    if not _TAG_KEY.fullmatch(key):
+        return f"tag key {ascii(key[:64])} is not 1 to 64 printable ASCII characters without '='"
+    if not _TAG_VALUE.fullmatch(value):
+        return f"tag {key} holds a zero byte"
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        return f"tag {key} is not valid Unicode"
+    return f"tag {key} has {size} bytes, more than a header holds" if size > MAX_HEADER - 256 else None
+
+
+def usable_tags(
+    tags: Iterable[tuple[str, str]], *, room: int = 60000
+) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Splits tags from elsewhere into those that fit a header and one line of reason for each that does not.
+
+    `room` bytes are shared in the order given.
+    """
+    kept: list[tuple[str, str]] = []
+    dropped: list[str] = []
+    for key, value in tags:
+        problem = tag_problem(key, value)
+        size = 0 if problem else _RECORD.size + len(f"{key}={value}".encode())
+        if problem:
+            dropped.append(problem)
+        elif size > room:
+            dropped.append(f"tag {key} has {size} bytes, more than there is room for")
+        else:
+            kept.append((key, value))
+            room -= size
+    return tuple(kept), tuple(dropped)
+
+
+def pack_header(header: Header) -> bytes:
+    """The header as bytes. Raises FormatError when it breaks a rule or does not fit 65,535 bytes."""
+    check(header)
+    model_id = header.model_id.encode("ascii")
+    records = b""
+    for key, value in header.tags:
+        text = f"{key}={value}".encode()
+        records += _RECORD.pack(b"t", len(text)) + text
+    size = _FIXED.size + len(model_id) + len(records) + _CRC.size
+    if size > MAX_HEADER:
+        raise FormatError(f"header: tags make it {size} bytes long, more than {MAX_HEADER}; leave some out")
+    data = _FIXED.pack(
+        MAGIC, VERSION, size, PLAIN, CODINGS.index(header.coding), header.channels, header.sample_rate,
+        header.model_rate, header.hop, header.pre_skip, header.code_bits, header.total_n_q,
+        header.frames_per_chunk, UNKNOWN if header.n_samples is None else header.n_samples,
+        header.weights_hash, len(model_id),
+    )  # fmt: skip
+    data += model_id + records
+    return data + _CRC.pack(zlib.crc32(data))
+
+
+def header_size(start: bytes) -> int:
+    """The length of a header of which `start` has the first 7 bytes (fewer: the file is too short for one).
+
+    Looks at nothing but magic, version and length, in this order, so that later versions may change all the rest.
+    """
+    if start[:4] != MAGIC[: len(start[:4])] or not start:
+        raise FormatError("this is no .rvq file: it does not begin with 89 52 56 51" if start else "empty file", 0)
+    if len(start) > 4 and start[4] != VERSION:
+        raise FormatError(f"version {start[4]} of the format is unknown; this program reads version {VERSION}", 4)
+    if len(start) < 7:
+        raise FormatError("file ends inside the header", len(start))
+    size = int.from_bytes(start[5:7], "little")
+    if size < MIN_HEADER:
+        raise FormatError(f"header: length {size} is less than {MIN_HEADER}", 5)
+    return size
+
+
+def parse_header(data: bytes) -> Header:
+    """A header from its bytes, all of them (`header_size`). Raises FormatError with a position."""
+    if len(data) < MIN_HEADER or len(data) != header_size(data[:7]):
+        raise FormatError("file ends inside the header", len(data))
+    if _CRC.unpack(data[-4:])[0] != zlib.crc32(data[:-4]):
+        raise FormatError("header: checksum is wrong", len(data) - 4)
+    (_, _, _, codec, coding, channels, sample_rate, model_rate, hop, pre_skip, code_bits, total_n_q,
+     frames_per_chunk, n_samples, weights_hash, id_size) = _FIXED.unpack_from(data)  # fmt: skip
+    if codec != PLAIN:
+        raise FormatError(f"header: codec {codec} is unknown; this program reads codec {PLAIN}", 7)
+    if coding >= len(CODINGS):
+        raise FormatError(f"header: channel coding {coding} is unknown", 8)
+    records_at = _FIXED.size + id_size
+    if not id_size or records_at + _CRC.size > len(data):
+        raise FormatError(f"header: model id of {id_size} bytes does not fit", _MODEL_ID_AT)
+    header = Header(
+        sample_rate=sample_rate,
+        channels=channels,
+        coding=CODINGS[coding],
+        model_id=data[_FIXED.size : records_at].decode("latin-1"),
+        weights_hash=weights_hash,
+        model_rate=model_rate,
+        hop=hop,
+        code_bits=code_bits,
+        total_n_q=total_n_q,
+        frames_per_chunk=frames_per_chunk,
+        pre_skip=pre_skip,
+        n_samples=None if n_samples == UNKNOWN else n_samples,
+        tags=_parse_records(data, records_at, len(data) - _CRC.size),
+    )
+    check(header)
+    return header
+
+
+def _parse_records(data: bytes, position: int, end: int) -> tuple[tuple[str, str], ...]:
+    tags: list[tuple[str, str]] = []
+    while position < end:
+        if position + _RECORD.size > end:
+            raise FormatError("header: ends inside a record", position)
+        kind, size = _RECORD.unpack_from(data, position)
+        body = data[position + _RECORD.size : position + _RECORD.size + size]
+        if position + _RECORD.size + size > end:
+            raise FormatError(f"header: record of {size} bytes is longer than the header", position + 1)
+        if kind == b"t":
+            tags.append(_parse_tag(body, position))
+        elif not b"a" <= kind <= b"z":
+            # Lower-case records may be skipped; all else changes what the file means.
+            raise FormatError(f"header: feature {ascii(kind.decode('latin-1'))} is needed and unknown", position)
+        position += _RECORD.size + size
+    return tuple(tags)
+
+
+def _parse_tag(body: bytes, position: int) -> tuple[str, str]:
+    try:
+        key, equals, value = body.decode("utf-8").partition("=")
+    except UnicodeDecodeError:
+        raise FormatError("header: tag is not valid UTF-8", position) from None
+    problem = tag_problem(key, value) if equals else "tag has no '='"
+    if problem:
+        raise FormatError(f"header: {problem}", position)
+    return key, value
