@@ -20,7 +20,9 @@ STEP = 15
 SIDE_SILENT = 127
 MID_SILENT = -128
 
-_NUMBER = re.compile(r"(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*(kbps|kbit/s|kb/s|k|bps|bit/s|b/s)?", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*(kbps|kbit/s|kb/s|k|bps|bit/s|b/s)?", re.IGNORECASE
+)
 
 
 def format_kbps(bits_per_second: float) -> str:
@@ -40,9 +42,9 @@ def parse_bitrate(text: str) -> int:
     """A bitrate as people write it, in bits per second.
 
     "6kbps", "6k", "6", "6000", "4.5kbps" and "6000bps" are understood; a bare number below 200 is kbps.
-    Raises BitrateError for anything else and for what no file can have: the message names the legal range and,
-    where the unit looks mistaken, what may have been meant. How much a given number of channels can use is
-    checked by `total_n_q`.
+    Raises BitrateError for anything else and for what no file can have: the message names the legal range
+    and, where the unit looks mistaken, what may have been meant. How much a given number of channels can
+    use is checked by `total_n_q`.
     """
     match = _NUMBER.fullmatch(text.strip())
     if not match:
@@ -62,10 +64,12 @@ def parse_bitrate(text: str) -> int:
 
 
 def total_n_q(bitrate: int, channels: int) -> int:
-    """Codebooks a frame, over all coded channels, of the largest payload that fits `bitrate` bits per second.
+    """Codebooks a frame, over all coded channels, of the largest payload that fits `bitrate` bits per
+    second.
 
-    `channels` counts coded channels: 1 mono, 2 mid and side; more than 2 share equally, so that the result is a
-    multiple of `channels`. Raises BitrateError below one codebook and above 32 codebooks a channel.
+    `channels` counts coded channels: 1 mono, 2 mid and side; more than 2 share equally, so that the
+    result is a multiple of `channels`. Raises BitrateError below one codebook and above 32 codebooks a
+    channel.
     """
     if not 1 <= channels <= MAX_CHANNELS:
         raise BitrateError(f"{channels} channels: a file has 1 to {MAX_CHANNELS}")
@@ -81,10 +85,10 @@ def total_n_q(bitrate: int, channels: int) -> int:
 def split(total: int, balance: int) -> tuple[int, int]:
     """How many of `total` codebooks mid and side get in a chunk: (n_mid, n_side), each at most 32.
 
-    `balance` is the level of mid minus the level of side in dB (-126..126); 127: side is silent and gets nothing,
-    -128: mid is silent and gets nothing. Water-filling in integers: each next codebook goes to the channel of
-    which more is left (mid when equal) and lowers it by STEP. Both results never fall when `total` grows, so a
-    file that lost codebooks is the file that encoding at the lower bitrate gives.
+    `balance` is the level of mid minus the level of side in dB (-126..126); 127: side is silent and gets
+    nothing, -128: mid is silent and gets nothing. Water-filling in integers: each next codebook goes to
+    the channel of which more is left (mid when equal) and lowers it by STEP. Both results never fall when
+    `total` grows, so a file that lost codebooks is the file that encoding at the lower bitrate gives.
     """
     if total < 0 or not MID_SILENT <= balance <= SIDE_SILENT:
         raise ValueError(f"split({total}, {balance})")

@@ -1,4 +1,4 @@
-"""Codes to bytes and back: `width` bits a code, most significant bit first, zero bits up to the last whole byte."""
+"""Codes to bytes and back: `width` bits a code, most significant bit first, then zero bits to a whole byte."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,9 @@ def unpack(data: bytes, width: int, count: int) -> NDArray[np.uint16]:
     Raises FormatError when `data` is longer or shorter than they need, or when a padding bit is set.
     """
     if len(data) != packed_size(width, count):
-        raise FormatError(f"{count} codes of {width} bits take {packed_size(width, count)} bytes, not {len(data)}")
+        raise FormatError(
+            f"{count} codes of {width} bits take {packed_size(width, count)} bytes, not {len(data)}"
+        )
     if not padding_is_zero(data, width, count):
         raise FormatError("padding bits after the last code are not zero")
     bits = np.unpackbits(np.frombuffer(data, np.uint8), count=width * count).reshape(count, width)

@@ -1,8 +1,9 @@
-"""The `.rvq` file of formats/rvq-1.md: header, chunks and end, read with `.read(n)` and written with `.write(b)`.
+"""The `.rvq` file of formats/rvq-1.md, read with nothing but `.read(n)` and written with `.write(b)`.
 
     with open(path, "wb") as f:
         writer = Writer(f, header)
-        writer.write_chunk(Chunk(start_frame=0, n_q=(16,), balance=0, codes=(codes,)))     # codes uint16 [16, T]
+        # codes: uint16 [16, frames]
+        writer.write_chunk(Chunk(start_frame=0, frames=128, n_q=(16,), codes=(codes,)))
         writer.close(n_samples)
 
     with open(path, "rb") as f:
@@ -13,7 +14,14 @@
 """
 
 from rvqcodec.container.blocks import Chunk, Damage, End
-from rvqcodec.container.header import CODINGS, MAX_CHANNELS, MAX_FRAMES_PER_CHUNK, MAX_N_Q, Header, usable_tags
+from rvqcodec.container.header import (
+    CODINGS,
+    MAX_CHANNELS,
+    MAX_FRAMES_PER_CHUNK,
+    MAX_N_Q,
+    Header,
+    usable_tags,
+)
 from rvqcodec.container.reader import Reader
 from rvqcodec.container.writer import Writer
 

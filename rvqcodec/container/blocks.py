@@ -1,4 +1,4 @@
-"""What follows the header: `Chunk` and `End`, their rules and bytes, and `Damage`, what a salvaging reader lost."""
+"""What follows the header: `Chunk` and `End`, their rules and bytes; `Damage`, what was lost."""
 
 import struct
 import zlib
@@ -31,9 +31,10 @@ MAX_BLOCK = MAX_FIELDS + MAX_CHANNELS * MAX_N_Q * MAX_FRAMES_PER_CHUNK * 16 // 8
 class Chunk:
     """Codes of some consecutive frames.
 
-    `start_frame` counts from the start of the file: chunks follow one another without gaps. `n_q` and `codes` have one entry for each coded channel:
-    the number of codebooks in use (0: silence) and codes uint16 [n_q, frames]. `balance` is the level of mid minus
-    that of side in dB (see `bitrate.split`), 0 when the coding is not mid-side.
+    `start_frame` counts from the start of the file: chunks follow one another without gaps. `n_q` and
+    `codes` have one entry for each coded channel: the number of codebooks in use (0: silence) and codes
+    uint16 [n_q, frames]. `balance` is the level of mid minus that of side in dB (see `bitrate.split`), 0
+    when the coding is not mid-side.
     """
 
     start_frame: int
@@ -45,7 +46,9 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True)
 class RawChunk:
-    """A chunk whose payload was not unpacked; `position` and `size` tell where its block stands in the file."""
+    """A chunk whose payload was not unpacked; `position` and `size` tell where its block stands in the
+    file.
+    """
 
     start_frame: int
     frames: int
@@ -58,7 +61,9 @@ class RawChunk:
 
 @dataclass(frozen=True, kw_only=True)
 class End:
-    """The totals of a file: frames, chunks, samples per channel at the sample rate; `check` covers all checksums."""
+    """The totals of a file: frames, chunks, samples per channel at the sample rate; `check` covers all
+    checksums.
+    """
 
     frames: int
     chunks: int
@@ -68,7 +73,8 @@ class End:
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
-    """Something that a salvaging reader could not use: `frames` frames from `start_frame` on are lost (0: none are).
+    """Something that a salvaging reader could not use: `frames` frames from `start_frame` on are lost
+    (0: none are).
 
     `position` is the byte of the file where the damage shows, `reason` one line.
     """
@@ -164,7 +170,9 @@ def parse_end(data: bytes, position: int) -> End:
 
 
 def pack_other(kind: bytes, body: bytes) -> bytes:
-    """A block that is neither chunk nor end; lower-case kinds are skipped by readers that do not know them."""
+    """A block that is neither chunk nor end; lower-case kinds are skipped by readers that do not know
+    them.
+    """
     data = struct.pack("<BB", MARK, kind[0]) + len(body).to_bytes(3, "little") + body
     return data + CRC.pack(zlib.crc32(data))
 

@@ -51,8 +51,9 @@ class Header:
     """What a decoder must know before the first chunk; everything but `tags` is needed to decode.
 
     `n_samples` counts samples per channel at `sample_rate` (None: not known when the header was written).
-    `frames_per_chunk` is the most frames that a chunk has. `total_n_q` is the most codebooks that a frame has,
-    over all coded channels. `weights_hash` is the first 8 bytes of the sha256 of the weights that define the codes.
+    `frames_per_chunk` is the most frames that a chunk has. `total_n_q` is the most codebooks that a frame
+    has, over all coded channels. `weights_hash` is the first 8 bytes of the sha256 of the weights that
+    define the codes.
     """
 
     sample_rate: int
@@ -92,7 +93,9 @@ class Header:
 
 
 def check(header: Header) -> None:
-    """Raises FormatError for the first rule that a header breaks, with the position where that field stands."""
+    """Raises FormatError for the first rule that a header breaks, with the position where that field
+    stands.
+    """
     for name, position, least, most in _RULES:
         value = getattr(header, name)
         if not least <= value <= most:
@@ -110,7 +113,8 @@ def check(header: Header) -> None:
         raise FormatError(f"header: weights hash has {len(header.weights_hash)} bytes, not 8", 35)
     if not _MODEL_ID.fullmatch(header.model_id):
         raise FormatError(
-            f"header: model id {ascii(header.model_id)} is not 1 to 32 letters, digits, '.', '_' or '-'", _MODEL_ID_AT
+            f"header: model id {header.model_id!a} is not 1 to 32 letters, digits, '.', '_' or '-'",
+            _MODEL_ID_AT,
         )
     for key, value in header.tags:
         problem = tag_problem(key, value)
@@ -121,7 +125,7 @@ def check(header: Header) -> None:
 def tag_problem(key: str, value: str) -> str | None:
     """Why a tag cannot stand in a file, or None: keys are 1 to 64 printable ASCII characters without '='."""
     if not _TAG_KEY.fullmatch(key):
-        return f"tag key {ascii(key[:64])} is not 1 to 64 printable ASCII characters without '='"
+        return f"tag key {key[:64]!a} is not 1 to 64 printable ASCII characters without '='"
     if not _TAG_VALUE.fullmatch(value):
         return f"tag {key} holds a zero byte"
     try:
@@ -175,14 +179,20 @@ def pack_header(header: Header) -> bytes:
 
 
 def header_size(start: bytes) -> int:
-    """The length of a header of which `start` has the first 7 bytes (fewer: the file is too short for one).
+    """The length of a header of which `start` has the first 7 bytes (fewer: the file is too short for
+    one).
 
-    Looks at nothing but magic, version and length, in this order, so that later versions may change all the rest.
+    Looks at nothing but magic, version and length, in this order, so that later versions may change all
+    the rest.
     """
     if start[:4] != MAGIC[: len(start[:4])] or not start:
-        raise FormatError("this is no .rvq file: it does not begin with 89 52 56 51" if start else "empty file", 0)
+        raise FormatError(
+            "this is no .rvq file: it does not begin with 89 52 56 51" if start else "empty file", 0
+        )
     if len(start) > 4 and start[4] != VERSION:
-        raise FormatError(f"version {start[4]} of the format is unknown; this program reads version {VERSION}", 4)
+        raise FormatError(
+            f"version {start[4]} of the format is unknown; this program reads version {VERSION}", 4
+        )
     if len(start) < 7:
         raise FormatError("file ends inside the header", len(start))
     size = int.from_bytes(start[5:7], "little")
@@ -238,7 +248,7 @@ def _parse_records(data: bytes, position: int, end: int) -> tuple[tuple[str, str
             tags.append(_parse_tag(body, position))
         elif not b"a" <= kind <= b"z":
             # Lower-case records may be skipped; all else changes what the file means.
-            raise FormatError(f"header: feature {ascii(kind.decode('latin-1'))} is needed and unknown", position)
+            raise FormatError(f"header: feature {kind.decode('latin-1')!a} is needed and unknown", position)
         position += _RECORD.size + size
     return tuple(tags)
 

@@ -1,4 +1,6 @@
-"""Reads a file from front to back with `.read(n)` alone, and checks all of it; can salvage what damage left."""
+"""Reads a file from front to back with `.read(n)` alone, and checks all of it; can salvage what damage
+left.
+"""
 
 import re
 import zlib
@@ -12,7 +14,9 @@ from rvqcodec.container.source import Readable, Source
 from rvqcodec.errors import FormatError
 
 MAX_GAP = 1 << 20
-"""Lost frames in a row that a salvaging reader believes in (7.8 hours); a file must not order silence for years."""
+"""Lost frames in a row that a salvaging reader believes in (7.8 hours); a file must not order silence
+for years.
+"""
 
 _EFFORT = 64
 """False starts may cost a salvaging reader this many times the bytes of the file, then it gives up."""
@@ -24,9 +28,10 @@ _ANY_START = re.compile(re.escape(bytes((MARK,))) + b"[CE]")
 class Reader:
     """Iterates over the chunks of a file; afterwards `end` holds its totals.
 
-    Without `salvage` every fault is a FormatError with its position, and what was read before stands. With it,
-    faults come as Damage records between the chunks, which together cover all frames from 0 to `frames` in order;
-    only a broken header is still an error. `n_samples` is then the length to give back.
+    Without `salvage` every fault is a FormatError with its position, and what was read before stands.
+    With it, faults come as Damage records between the chunks, which together cover all frames from 0 to
+    `frames` in order; only a broken header is still an error. `n_samples` is then the length to give
+    back.
     """
 
     def __init__(self, fileobj: Readable, *, salvage: bool = False) -> None:
@@ -51,7 +56,9 @@ class Reader:
             yield item if isinstance(item, Damage) else blocks.unpack_codes(self.header, item)
 
     def raw(self) -> Iterator[RawChunk | Damage]:
-        """As iterating over the reader, but the codes stay packed (their padding bits are checked all the same)."""
+        """As iterating over the reader, but the codes stay packed (their padding bits are checked all
+        the same).
+        """
         yield from self._items
 
     @property
@@ -61,7 +68,9 @@ class Reader:
 
     @property
     def n_samples(self) -> int | None:
-        """Samples per channel, as far as known: from the end or the header, or from the frames after salvaging."""
+        """Samples per channel, as far as known: from the end or the header, or from the frames after
+        salvaging.
+        """
         known = self.header.n_samples if self.end is None else self.end.n_samples
         if not self.damaged:
             return known
@@ -127,7 +136,9 @@ class Reader:
                     yield self._lost(self._announced(), fault)
                     return
                 if self._wasted > _EFFORT * self._source.position + (1 << 24):
-                    raise FormatError("too many false chunks to salvage anything", self._source.position) from None
+                    raise FormatError(
+                        "too many false chunks to salvage anything", self._source.position
+                    ) from None
                 continue
             if isinstance(block, RawChunk):
                 self._source.skip(block.size)
@@ -155,7 +166,9 @@ class Reader:
         """Refuses, in spite of a right checksum, frames that are too far away to be believed."""
         last = block.frames + (block.start_frame if isinstance(block, RawChunk) else 0)
         n_samples = self.header.n_samples
-        if last > self.frames + MAX_GAP or (n_samples is not None and last > self.header.frames_for(n_samples)):
+        if last > self.frames + MAX_GAP or (
+            n_samples is not None and last > self.header.frames_for(n_samples)
+        ):
             raise FormatError(f"a block that reaches frame {last} is not believed", self._source.position)
 
     def _announced(self) -> int:
@@ -168,13 +181,18 @@ class Reader:
         """Records that nothing is known of the frames from here up to another one."""
         self.damaged = True
         damage = Damage(
-            start_frame=self.frames, frames=up_to - self.frames, position=fault.position or 0, reason=fault.reason
+            start_frame=self.frames,
+            frames=up_to - self.frames,
+            position=fault.position or 0,
+            reason=fault.reason,
         )
         self.frames = up_to
         return damage
 
     def _trailing(self) -> FormatError:
-        return FormatError("bytes follow the end block (files are joined with rvq cat)", self._source.position)
+        return FormatError(
+            "bytes follow the end block (files are joined with rvq cat)", self._source.position
+        )
 
     def _count(self, raw: RawChunk) -> None:
         self.frames = raw.start_frame + raw.frames
@@ -192,18 +210,24 @@ class Reader:
         header = self.header
         if (end.frames, end.chunks) != (self.frames, self.chunks):
             raise FormatError(
-                f"end: counts {end.frames} frames in {end.chunks} chunks, but {self.frames} in {self.chunks} came",
+                f"end: {end.frames} frames in {end.chunks} chunks, but {self.frames} in {self.chunks} came",
                 position,
             )
         if header.n_samples is not None and header.n_samples != end.n_samples:
-            raise FormatError(f"end: {end.n_samples} samples, but the header says {header.n_samples}", position)
+            raise FormatError(
+                f"end: {end.n_samples} samples, but the header says {header.n_samples}", position
+            )
         if header.frames_for(end.n_samples) != end.frames:
             raise FormatError(f"end: {end.n_samples} samples do not go with {end.frames} frames", position)
         if self._check is not None and end.check != self._check:
-            raise FormatError("end: the checksum over all checksums is wrong; chunks were exchanged", position)
+            raise FormatError(
+                "end: the checksum over all checksums is wrong; chunks were exchanged", position
+            )
 
     def _block(self) -> RawChunk | End | None:
-        """The block that stands here: a chunk or the end, both still to be skipped; None: another one, skipped."""
+        """The block that stands here: a chunk or the end, both still to be skipped; None: another one,
+        skipped.
+        """
         position = self._source.position
         start = self._source.peek(2)
         if len(start) < 2:
@@ -223,11 +247,11 @@ class Reader:
         if start[1] == END:
             return blocks.parse_end(self._peek_all(END_SIZE), position)
         if not ord("a") <= start[1] <= ord("z"):
-            raise FormatError(f"block of kind {ascii(chr(start[1]))} is needed and unknown", position + 1)
+            raise FormatError(f"block of kind {chr(start[1])!a} is needed and unknown", position + 1)
         size = blocks.other_size(self._peek_all(blocks.OTHER_SIZE))
         if size > MAX_BLOCK:
             raise FormatError(f"block of {size} bytes is over {MAX_BLOCK}", position + 2)
-        self._checked(size, f"block of kind {ascii(chr(start[1]))}")
+        self._checked(size, f"block of kind {chr(start[1])!a}")
         self._source.skip(size)
         return None
 

@@ -1,4 +1,4 @@
-"""Bytes from a file object with a look ahead; asks `.read(n)` for exactly what is needed, so pipes never stall."""
+"""Bytes of a file object with a look ahead; reads exactly what is needed, so that pipes never stall."""
 
 import re
 from typing import Protocol
@@ -22,7 +22,9 @@ class Source:
         self.position = 0
 
     def peek(self, n: int) -> bytes:
-        """The next `n` bytes without using them up; fewer only at the end. Memory grows with what arrives, not with n."""
+        """The next `n` bytes without using them up; fewer only at the end. Memory grows with what
+        arrives, not with n.
+        """
         while len(self._ahead) < n:
             piece = self._fileobj.read(min(n - len(self._ahead), _PIECE))
             if not piece:

@@ -18,9 +18,9 @@ class Writable(Protocol):
 class Writer:
     """Header, then chunks in order of time, then the end.
 
-    The header is written at once. A file that was not closed ends without its end block, which every reader sees.
-    Raises FormatError for a header, chunk or total that the format cannot hold, ValueError for arrays of the wrong
-    shape.
+    The header is written at once. A file that was not closed ends without its end block, which every
+    reader sees. Raises FormatError for a header, chunk or total that the format cannot hold, ValueError
+    for arrays of the wrong shape.
     """
 
     def __init__(self, fileobj: Writable, header: Header) -> None:
@@ -55,7 +55,9 @@ class Writer:
         self._write(blocks.pack_other(kind, body))
 
     def close(self, n_samples: int) -> End:
-        """Writes the end: `n_samples` samples per channel at the header's sample rate. The file object stays open."""
+        """Writes the end: `n_samples` samples per channel at the header's sample rate. The file object
+        stays open.
+        """
         header = self.header
         if header.n_samples is not None and header.n_samples != n_samples:
             raise FormatError(f"{n_samples} samples, but {header.n_samples} were announced in the header")
