@@ -1,4 +1,4 @@
-"""Blocks of float32 samples [C, n] in and out of files and pipes, and sample-rate conversion; all streaming."""
+"""Blocks of float32 samples [C, n] in and out of files and pipes, and rate conversion; all streaming."""
 
 from rvqcodec.audio.input import AudioInput, open_input
 from rvqcodec.audio.output import AudioOutput, open_output

@@ -1,41 +1,77 @@
 """Audio in: `open_input` turns a path or stdin into blocks of float32 [C, n], in constant memory."""
 
+import os
+import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rvqcodec.audio.samples import RawFormat
+from rvqcodec.audio.soundfiles import READABLE
+from rvqcodec.audio.sources import SoundfileSource, Source, raw_source, wav_source
+from rvqcodec.audio.wavread import WavCodingError, is_wav
+from rvqcodec.errors import AudioError
 
 BLOCK = 65_536
+LOUDEST = 2.0**16  # 96 dB above full scale: beyond it a value is no sample, and would overflow what follows
+_KEPT = 1 << 16  # bytes of a WAV head from a pipe that are remembered in case libsndfile must take over
+
+# How the compressed formats begin; from a pipe nothing else is worth a temporary file. MP3 without a tag
+# begins with eleven 1 bits.
+_SPOOLED = (b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"caff", b"RIFX", b"riff")
 
 
 class AudioInput:
     """One recording being read. Make it with `open_input`; use it as a context manager.
 
-    `name` is what messages call it ("stdin" or the path). `sample_rate` in Hz, `channels` 1..8. `n_samples` per
-    channel is exact (blocks deliver that many or raise AudioError), or None when unknown (pipes). `tags` maps
-    upper-case Vorbis comment keys (TITLE, ARTIST, ...) to text. While reading: `samples_read` per channel,
-    `repaired` (values that were NaN, infinite or absurd and were replaced), `warnings` (one-line texts for the user).
+    `name` is what messages call it ("stdin" or the path). `sample_rate` in Hz, `channels` 1..8. `n_samples`
+    per channel is exact (`blocks` gives that many or raises AudioError), None when unknown (pipes, MP3);
+    `expected` is the same or, where that is None, an unproven announcement, good for a progress bar, or None.
+    `tags` maps upper-case Vorbis comment keys (TITLE, ARTIST, ...) to text. They grow while reading:
+    `samples_read` per channel, `repaired` (values that were NaN, infinite or absurd and were replaced) and
+    `warnings` (lines for the user, each with the name in it).
     """
 
-    name: str
-    sample_rate: int
-    channels: int
-    n_samples: int | None
-    tags: dict[str, str]
-    warnings: list[str]
-    samples_read: int
-    repaired: int
+    def __init__(self, source: Source, name: str) -> None:
+        self.name = name
+        self.sample_rate, self.channels = source.sample_rate, source.channels
+        self.n_samples, self.expected = source.n_samples, source.expected
+        self.tags, self.warnings = source.tags, source.warnings
+        self.samples_read = self.repaired = 0
+        self._source = source
 
     def blocks(self, n: int = BLOCK) -> Iterator[NDArray[np.float32]]:
-        """Yield float32 [channels, n] (contiguous; the last block shorter, never empty) until the end, once."""
-        raise NotImplementedError
+        """Yield float32 [channels, n], contiguous; the last block is shorter, none is empty. Once."""
+        while True:
+            with _read_errors(self.name):
+                block = self._source.read(n)
+            if block.shape[1]:
+                self.samples_read += block.shape[1]
+                yield self._repair(block)
+            if block.shape[1] < n:
+                break
+        if self.n_samples is not None and self.samples_read < self.n_samples:
+            raise AudioError(
+                f"{self.name}: ends after {self.samples_read} of {self.n_samples} samples per channel: "
+                "damaged, or changed while it was read"
+            )
+
+    def _repair(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        if np.abs(block).max() <= LOUDEST:  # False for NaN too
+            return block
+        self.repaired += int(np.count_nonzero(~(np.abs(block) <= LOUDEST)))
+        return np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0).clip(-LOUDEST, LOUDEST)
 
     def close(self) -> None:
         """Give back what is held open; may be called twice."""
+        self._source.close()
 
     def __enter__(self) -> "AudioInput":
         return self
@@ -49,6 +85,98 @@ class AudioInput:
 def open_input(source: str | Path, raw: RawFormat | None = None) -> AudioInput:
     """Open a file, or stdin for "-", for reading; with `raw` its bytes are headerless PCM.
 
-    Raises AudioError, in one line, for what cannot be read.
+    WAV and raw are streamed from pipes (and FIFOs); other formats from pipes go through a temporary file that
+    has no name. Raises AudioError, in one line, for what cannot be read.
     """
-    raise NotImplementedError
+    stdin = str(source) == "-"
+    name = "stdin" if stdin else str(source)
+    with _read_errors(name):
+        # A duplicate, so that closing the input leaves descriptor 0 alone.
+        file: IO[bytes] = open(os.dup(0) if stdin else source, "rb")  # noqa: SIM115
+    try:
+        with _read_errors(name):
+            return AudioInput(_choose(file, name, raw), name)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _choose(file: IO[bytes], name: str, raw: RawFormat | None) -> Source:
+    status = os.fstat(file.fileno())
+    if stat.S_ISDIR(status.st_mode):
+        raise AudioError(f"{name}: is a folder")
+    if os.isatty(file.fileno()):
+        raise AudioError(f"{name}: is a terminal; send audio through a pipe or name a file")
+    size = status.st_size if stat.S_ISREG(status.st_mode) and file.tell() == 0 else None
+    if raw is not None:
+        return raw_source(file, name, raw, size)
+    if size is None:
+        return _from_pipe(file, name)
+    start = file.read(12)
+    file.seek(0)
+    if not start:
+        raise AudioError(f"{name}: is empty")
+    if is_wav(start):
+        try:
+            return wav_source(file, file, name, size)
+        except WavCodingError:
+            return SoundfileSource(file, name)
+    return SoundfileSource(file, name)
+
+
+class _Remembering:
+    """Reads a pipe and keeps what it read, so that another reader can begin at the start again."""
+
+    def __init__(self, pipe: IO[bytes], start: bytes) -> None:
+        self._pipe, self._start, self.kept = pipe, start, b""
+
+    def read(self, n: int, /) -> bytes:
+        data = self._start[:n]
+        self._start = self._start[n:]
+        if len(data) < n:
+            data += self._pipe.read(n - len(data))
+        if len(self.kept) <= _KEPT:
+            self.kept += data
+        return data
+
+
+def _from_pipe(pipe: IO[bytes], name: str) -> Source:
+    start = pipe.read(12)
+    if not start:
+        raise AudioError(f"{name}: is empty")
+    if is_wav(start):
+        head = _Remembering(pipe, start)
+        try:
+            return wav_source(head, pipe, name, None)
+        except WavCodingError:
+            if len(head.kept) > _KEPT:
+                raise
+            start = head.kept
+    elif not start.startswith(_SPOOLED) and not (start[0] == 0xFF and start[1:2] >= b"\xe0"):
+        raise AudioError(f"{name}: not audio that rvq reads ({READABLE}); headerless PCM needs --raw")
+    return SoundfileSource(_spool(start, pipe, name), name)
+
+
+def _spool(start: bytes, pipe: IO[bytes], name: str) -> IO[bytes]:
+    # On POSIX the file has no name from the start, so that not even a killed process leaves it behind.
+    file = tempfile.TemporaryFile(prefix="rvq-")  # noqa: SIM115
+    try:
+        file.write(start)
+        shutil.copyfileobj(pipe, file, 1 << 16)
+        file.flush()
+    except BaseException as error:
+        file.close()
+        if isinstance(error, OSError):
+            folder = f"{tempfile.gettempdir()}, the folder that TMPDIR names"
+            raise AudioError(f"{name}: cannot be kept in {folder}: {error.strerror}") from error
+        raise
+    pipe.close()
+    return file
+
+
+@contextmanager
+def _read_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AudioError(f"{name}: cannot be read: {error.strerror or error}") from error

@@ -7,28 +7,60 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-FORMATS = ("wav", "flac", "ogg", "raw")
+from rvqcodec.audio.samples import check_rate_and_channels
+from rvqcodec.audio.sinks import PcmSink, Sink, SoundfileSink
+from rvqcodec.errors import AudioError
+
+BLOCK = 65_536
+
+# The sample types of every format, the default first; libsndfile's names except where people say it shorter.
+SUBTYPES = {
+    "wav": ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "U8"),
+    "flac": ("PCM_16", "PCM_24"),
+    "ogg": ("VORBIS", "OPUS"),
+    "raw": ("S16LE", "F32LE"),
+}
+FORMATS = tuple(SUBTYPES)
+ENDINGS = {
+    ".wav": "wav", ".wave": "wav", ".flac": "flac", ".ogg": "ogg", ".oga": "ogg", ".opus": "ogg",
+    ".raw": "raw", ".pcm": "raw",
+}  # fmt: skip
+OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
+_ENCODING = {"U8": "PCM_U8", "S16LE": "PCM_16", "F32LE": "FLOAT"}
 
 
 class AudioOutput:
     """One recording being written. Make it with `open_output`; use it as a context manager.
 
-    Leaving the `with` block normally closes (the file gets its name); leaving it by an exception, Ctrl-C
-    included, removes what was written. `clipped` counts samples that were limited; `samples_written` per channel.
+    Leaving the `with` block normally closes (only then a file gets its name); leaving it by an exception,
+    Ctrl-C included, removes what was written. `clipped` counts values beyond full scale that were limited
+    (FLOAT keeps them); `samples_written` is per channel.
     """
 
-    clipped: int
-    samples_written: int
+    def __init__(self, sink: Sink, channels: int) -> None:
+        self.channels = channels
+        self.samples_written = 0
+        self._sink = sink
+
+    @property
+    def clipped(self) -> int:
+        return self._sink.clipped
 
     def write(self, samples: NDArray[np.float32]) -> None:
         """Append float32 [channels, n]."""
-        raise NotImplementedError
+        assert samples.shape == (self.channels, samples.shape[-1]), samples.shape
+        for start in range(0, samples.shape[1], BLOCK):
+            block = samples[:, start : start + BLOCK]
+            self._sink.write(block)
+            self.samples_written += block.shape[1]
 
     def close(self) -> None:
         """Finish; may be called twice."""
+        self._sink.close()
 
     def abort(self) -> None:
-        """Remove what was written; may be called after close, then without effect."""
+        """Remove what was written; without effect after `close`."""
+        self._sink.abort()
 
     def __enter__(self) -> "AudioOutput":
         return self
@@ -36,10 +68,40 @@ class AudioOutput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.close()
-        else:
+        try:
+            if kind is None:
+                self.close()
+        finally:
             self.abort()
+
+
+def output_format(target: str | Path, format: str | None = None) -> str:
+    """The one of FORMATS that `target` gets: `format` if given, "wav" for stdout, else by its ending.
+
+    Raises AudioError naming the legal ones. Pure: it touches no file, so a command can check before it works.
+    """
+    stdout = str(target) == "-"
+    if format is not None and format not in FORMATS:
+        raise AudioError(f"format {format!r}: must be one of {', '.join(FORMATS)}")
+    if format is None:
+        format = "wav" if stdout else ENDINGS.get(Path(target).suffix.lower())
+    if format is None:
+        raise AudioError(f"{target}: the name must end in one of {', '.join(ENDINGS)}")
+    if stdout and format not in ("wav", "raw"):
+        raise AudioError(f"{format} cannot go to stdout, only wav and raw can: name a file")
+    return format
+
+
+def output_subtype(target: str | Path, format: str, subtype: str | None = None) -> str:
+    """The one of SUBTYPES[format] that is meant: `subtype` in any case, or the default for `target`."""
+    legal = SUBTYPES[format]
+    if subtype is None:
+        return "OPUS" if Path(target).suffix.lower() == ".opus" else legal[0]
+    name = subtype.upper()
+    name = "U8" if name == "PCM_U8" else name
+    if name not in legal:
+        raise AudioError(f"subtype {subtype!r}: {format} takes {', '.join(legal)}")
+    return name
 
 
 def open_output(
@@ -54,10 +116,21 @@ def open_output(
 ) -> AudioOutput:
     """Open a file, or stdout for "-", for writing.
 
-    `format` is one of FORMATS; None means by the ending of `target` (stdout: "wav"). `subtype` names the sample
-    type, in any case; None means PCM_16 (s16le for raw, VORBIS for ogg, OPUS for a name that ends in .opus).
-    `n_samples` per channel, when known, makes the sizes in a WAV header on stdout exact. `tags` as in AudioInput.
-    Raises AudioError, in one line; BrokenPipeError passes as it is. An existing file is replaced: asking is the
-    command line's duty.
+    `format` and `subtype` as in `output_format` and `output_subtype`. `n_samples` per channel, when known,
+    makes the sizes in a WAV header on stdout exact, and then that many must be written. `tags` as in
+    AudioInput. Raises AudioError, in one line; BrokenPipeError passes as it is. An existing file is replaced:
+    to ask is the command line's duty.
     """
-    raise NotImplementedError
+    chosen = output_format(target, format)
+    subtype = output_subtype(target, chosen, subtype)
+    check_rate_and_channels(str(target), sample_rate, channels)
+    if chosen in ("wav", "raw"):
+        sink: Sink = PcmSink(
+            target, sample_rate, channels, encoding=_ENCODING.get(subtype, subtype),
+            header=chosen == "wav", n_samples=n_samples, tags=tags or {},
+        )  # fmt: skip
+        return AudioOutput(sink, channels)
+    if subtype == "OPUS" and sample_rate not in OPUS_RATES:
+        rates = ", ".join(map(str, OPUS_RATES))
+        raise AudioError(f"{target}: Opus takes {rates} Hz, not {sample_rate}; write ogg (Vorbis) or convert")
+    return AudioOutput(SoundfileSink(target, sample_rate, channels, chosen, subtype, tags or {}), channels)

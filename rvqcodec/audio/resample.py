@@ -1,4 +1,4 @@
-"""Streaming sample-rate conversion of float32 [C, n] blocks: delay-free, exact in length, any cutting the same."""
+"""Streaming sample-rate conversion of float32 [C, n] blocks: no delay, exact length, any cutting the same."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ class Resampler:
     """Converts one recording from `rate_in` to `rate_out` Hz: push blocks, then flush once.
 
     Blocks are float32 [channels, n]; what comes out is float32 [channels, m], contiguous, with m >= 0. All
-    outputs together have `resampled_length(n, rate_in, rate_out)` samples. Equal rates pass through untouched.
-    Resampling is soxr's "HQ" (linear phase), which aligns output sample 0 with input sample 0.
+    outputs together have `resampled_length(n, rate_in, rate_out)` samples. Equal rates pass through
+    untouched. Resampling is soxr's "HQ" (linear phase), which aligns output sample 0 with input sample 0.
     """
 
     def __init__(self, rate_in: int, rate_out: int, channels: int) -> None:
@@ -45,7 +45,9 @@ class Resampler:
     def _step(
         self, samples: NDArray[np.float32], *, last: bool, limit: int | None = None
     ) -> NDArray[np.float32]:
-        assert self._stream is not None and samples.dtype == np.float32 and samples.shape[0] == self.channels
+        assert self._stream is not None
+        assert samples.dtype == np.float32, samples.dtype
+        assert samples.shape[0] == self.channels, samples.shape
         out = self._stream.resample_chunk(np.ascontiguousarray(samples.T), last=last)
         if limit is not None:
             out = out[: limit - self._given]

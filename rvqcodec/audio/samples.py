@@ -1,12 +1,22 @@
-"""How samples stand as bytes: little-endian PCM and float to float32 [C, n] and back, with one rounding rule."""
+"""How samples stand as bytes: little-endian PCM and float to float32 [C, n] and back, with one rounding rule.
+
+The rule is libsndfile's with clipping on: an integer of b bits stands for value / 2**(b-1); the other way it
+is round-half-even(x * 2**(b-1)), limited to the integer's range, without dither. Files and pipes share it.
+"""
 
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rvqcodec.errors import AudioError
 
 MIN_RATE, MAX_RATE = 8_000, 192_000
 MAX_CHANNELS = 8
-RAW_FORMATS = ("s16le", "f32le")
+
+# Bytes per sample of every encoding that we read or write ourselves; the names are libsndfile's.
+WIDTH = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+RAW_FORMATS = {"s16le": "PCM_16", "f32le": "FLOAT"}
 
 
 def check_rate_and_channels(name: str, sample_rate: int, channels: int) -> None:
@@ -29,3 +39,59 @@ class RawFormat:
         if self.sample_format not in RAW_FORMATS:
             raise AudioError(f"raw format {self.sample_format!r}: must be one of {', '.join(RAW_FORMATS)}")
         check_rate_and_channels("raw audio", self.sample_rate, self.channels)
+
+    @property
+    def encoding(self) -> str:
+        """The name in WIDTH."""
+        return RAW_FORMATS[self.sample_format]
+
+
+def decode(data: bytes, encoding: str, channels: int) -> NDArray[np.float32]:
+    """Interleaved bytes (whole sample frames) to float32 [channels, n], integers scaled to -1 <= x < 1."""
+    if encoding == "PCM_U8":
+        values = (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
+    elif encoding == "PCM_16":
+        values = np.frombuffer(data, "<i2") * np.float32(2**-15)
+    elif encoding == "PCM_24":
+        # Three bytes become the upper three of an int32: the sign comes out right, and float32 holds it
+        # exactly.
+        wide = np.zeros((len(data) // 3, 4), np.uint8)
+        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+        values = wide.view("<i4")[:, 0].astype(np.float32) * np.float32(2**-31)
+    elif encoding == "PCM_32":
+        values = np.frombuffer(data, "<i4").astype(np.float32) * np.float32(2**-31)
+    elif encoding == "FLOAT":
+        values = np.frombuffer(data, "<f4").astype(np.float32)
+    else:
+        assert encoding == "DOUBLE", encoding
+        with np.errstate(over="ignore", invalid="ignore"):
+            # What is too large becomes infinite; AudioInput repairs that.
+            values = np.frombuffer(data, "<f8").astype(np.float32)
+    return np.ascontiguousarray(values.reshape(-1, channels).T, dtype=np.float32)
+
+
+def quantize(samples: NDArray[np.float32], encoding: str) -> tuple[NDArray[np.generic], int]:
+    """float32 [C, n] to the integers (int16, or int32 for the wider ones) that `encoding` stores, and how
+    many samples lay outside -1 <= x <= 1 and were limited. FLOAT keeps every value and counts none.
+    """
+    if encoding == "FLOAT":
+        return samples, 0
+    outside = ~(np.abs(samples) <= 1)  # True for NaN as well
+    n_outside = int(np.count_nonzero(outside))
+    if n_outside:
+        samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
+    full = 2.0 ** (8 * WIDTH[encoding] - 1)
+    # float32 cannot hold 2**31 - 1, so the widest one is limited in float64.
+    scaled = samples * (np.float64(full) if encoding == "PCM_32" else np.float32(full))
+    limited = np.clip(np.rint(scaled), -full, full - 1)
+    return limited.astype(np.int16 if WIDTH[encoding] <= 2 else np.int32), n_outside
+
+
+def encode(values: NDArray[np.generic], encoding: str) -> bytes:
+    """What `quantize` gave, [C, n], as interleaved little-endian bytes."""
+    interleaved = np.ascontiguousarray(values.T)
+    if encoding == "PCM_U8":
+        return (interleaved.astype(np.int16) + 128).astype(np.uint8).tobytes()
+    if encoding == "PCM_24":
+        return interleaved.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+    return interleaved.astype({"PCM_16": "<i2", "PCM_32": "<i4", "FLOAT": "<f4"}[encoding]).tobytes()

@@ -1,0 +1,43 @@
+"""libsndfile as we use it: imported only when needed, going only forwards, its errors in one line of ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rvqcodec.errors import AudioError
+
+if TYPE_CHECKING:
+    import soundfile
+
+READABLE = "WAV, FLAC, OGG (Vorbis, Opus), MP3, AIFF, AU and CAF"
+_UNRECOGNISED = 1  # SF_ERR_UNRECOGNISED_FORMAT
+
+
+def forward_file() -> "type[soundfile.SoundFile]":
+    """The class to open files with."""
+    import soundfile  # here, so that WAV and raw never need it
+
+    class ForwardFile(soundfile.SoundFile):
+        """Only goes forwards: soundfile else seeks to where it stands after every block, which FLAC of
+        unknown length refuses and which is inexact in MP3."""
+
+        def seekable(self) -> bool:
+            return False
+
+    return ForwardFile
+
+
+@contextmanager
+def sound_errors(name: str, *, writing: bool = False) -> Iterator[None]:
+    """Turn libsndfile's errors into AudioError about `name`."""
+    import soundfile
+
+    try:
+        yield
+    except soundfile.LibsndfileError as error:
+        text = error.error_string.replace("System error : ", "").strip().rstrip(".")
+        if writing:
+            raise AudioError(f"cannot write {name}: {text}") from error
+        if error.code == _UNRECOGNISED:
+            raise AudioError(f"{name}: not audio that rvq reads ({READABLE})") from error
+        raise AudioError(f"{name}: cannot be read: {text}") from error

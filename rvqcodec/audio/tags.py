@@ -1,0 +1,62 @@
+"""Tags between WAV LIST/INFO chunks, libsndfile's strings and Vorbis comment keys (upper case)."""
+
+import struct
+from collections.abc import Mapping
+
+# INFO ids by the RIFF specification (IPRT and ITRK are both in use for the track's number; ITRK is written).
+_INFO = {
+    b"INAM": "TITLE",
+    b"IART": "ARTIST",
+    b"IPRD": "ALBUM",
+    b"ICRD": "DATE",
+    b"IGNR": "GENRE",
+    b"ICMT": "COMMENT",
+    b"IPRT": "TRACKNUMBER",
+    b"ITRK": "TRACKNUMBER",
+    b"ICOP": "COPYRIGHT",
+}
+_INFO_ID = {key: info for info, key in _INFO.items()}
+
+# libsndfile's names; its "software" is left out: it says who wrote the input, which is not who wrote our
+# output.
+SOUNDFILE_NAMES = (
+    "title", "artist", "album", "date", "genre", "comment", "tracknumber", "copyright", "license",
+)  # fmt: skip
+
+
+def parse_info(body: bytes) -> dict[str, str]:
+    """The tags in the body of a LIST chunk; none when it is no INFO list. A broken entry ends the reading."""
+    tags: dict[str, str] = {}
+    if body[:4] != b"INFO":
+        return tags
+    position = 4
+    while position + 8 <= len(body):
+        info, size = struct.unpack_from("<4sI", body, position)
+        value = body[position + 8 : position + 8 + size].split(b"\0")[0]
+        if info in _INFO and value.strip():
+            tags[_INFO[info]] = _text(value).strip()
+        position += 8 + size + (size & 1)
+    return tags
+
+
+def build_info(tags: Mapping[str, str]) -> bytes:
+    """A whole LIST/INFO chunk (UTF-8) of the tags that have an INFO id; b"" when there are none."""
+    entries = b""
+    for key, text in tags.items():
+        if key.upper() in _INFO_ID and text:
+            value = text.encode() + b"\0"
+            entries += _INFO_ID[key.upper()] + struct.pack("<I", len(value)) + value
+            entries += b"\0" * (len(value) & 1)
+    return b"LIST" + struct.pack("<I", 4 + len(entries)) + b"INFO" + entries if entries else b""
+
+
+def from_soundfile(metadata: Mapping[str, str]) -> dict[str, str]:
+    """soundfile's `copy_metadata()` under Vorbis comment keys."""
+    return {name.upper(): metadata[name] for name in SOUNDFILE_NAMES if metadata.get(name)}
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")  # what older Windows programs wrote, near enough; never fails
