@@ -11,10 +11,16 @@ from rvqcodec import files
 from rvqcodec.cli.shared import STREAM, Batch
 from rvqcodec.errors import RvqError
 
+# What `-r` takes from a folder, and what a result's name drops; other names are kept whole.
+AUDIO_ENDINGS = (
+    ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".snd",
+    ".caf", ".w64", ".rf64", ".raw", ".pcm",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Job:
-    """One input and where its result goes; either may be "-". into_folder: the target's folder may be made."""
+    """One input and where its result goes; either may be "-". into_folder: it is made if need be."""
 
     source: str
     target: str
@@ -32,7 +38,7 @@ def plan(
 ) -> list[Job]:
     """Names of results for many inputs.
 
-    A file's result stands beside it, or in the folder `output`: `song.wav` -> `song.rvq` with `ending` ".rvq";
+    A file's result stands beside it, or in the folder `output`: with `ending` ".rvq" `a.wav` -> `a.rvq`;
     endings not in `accepts` are kept, `a.b` -> `a.b.rvq`. `output` is a folder if it exists as one, ends with
     a slash, or if there are several inputs. With `recursive`, a folder among the inputs stands for the files
     below it whose ending is in `accepts`, and `output` gets the same folders. stdin goes to stdout unless

@@ -21,13 +21,13 @@ class Stopped(BaseException):
     """A worker was told to stop: the user interrupted the run."""
 
 
-def say(message: str) -> None:
+def say(message: str, *, prefix: str = "rvq: ") -> None:
     """One line on stderr; control characters are shown escaped, and a closed stderr is no error."""
     if sys.stderr is None:
         return
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
     with contextlib.suppress(OSError, ValueError), _tqdm_paused():
-        print(f"rvq: {line}", file=sys.stderr, flush=True)
+        print(f"{prefix}{line}", file=sys.stderr, flush=True)
 
 
 def describe(error: BaseException) -> str:
@@ -134,23 +134,40 @@ class _Whole:
 class Progress:
     """A progress bar on stderr while it is a terminal and not `quiet`; otherwise nothing."""
 
-    def __init__(self, total: float | None, *, label: str, unit: str, quiet: bool) -> None:
+    def __init__(self, *, label: str, unit: str, quiet: bool) -> None:
         self._bar: Any = None
-        if not quiet and sys.stderr is not None and sys.stderr.isatty():
+        self._shown = not quiet and sys.stderr is not None and sys.stderr.isatty()
+        self._label, self._unit = label, unit
+
+    def to(self, done: float, total: float | None) -> None:
+        """Show that so much of `total` (None: unknown) is done."""
+        if self._shown and self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, desc=label, unit=unit, leave=False, unit_scale=unit == "s")
-
-    def to(self, done: float) -> None:
+            self._bar = tqdm(total=total, desc=self._label, unit=self._unit, leave=False)
         if self._bar is not None:
-            self._bar.update(done - self._bar.n)
+            self._bar.update(round(done - self._bar.n, 1))
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar, self._shown = None, False
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self.close()
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people read them: 9.5 s, 3:25.1, 1:02:03.5."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest // 10:02}.{rest % 10}"
+    return f"{minutes}:{rest // 10:02}.{rest % 10}" if minutes else f"{rest / 10:g} s"
 
 
 def _tqdm_paused() -> contextlib.AbstractContextManager[Any]:

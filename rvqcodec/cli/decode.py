@@ -1,0 +1,100 @@
+"""`rvq decode`: `.rvq` files to audio files, or a stream to a stream."""
+
+from collections.abc import Callable
+
+import click
+
+from rvqcodec.cli import shared
+from rvqcodec.cli.jobs import name_of, run_jobs
+from rvqcodec.cli.names import Job, plan
+from rvqcodec.cli.shared import STREAM, Batch
+from rvqcodec.errors import RvqError
+
+SUBTYPES = {"s16le": "PCM_16", "f32le": "FLOAT"}
+
+
+class Seconds(click.ParamType):
+    """Seconds as 90, 1:30 or 1:02:03.5."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            parts = [float(part) for part in str(value).split(":")]
+            if len(parts) > 3 or not all(0 <= part < 1e9 for part in parts):
+                raise ValueError
+        except ValueError:
+            self.fail(f"{value!r} is no time; write seconds (90), 1:30 or 1:02:03.5", param, ctx)
+        return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-o", "--output", metavar="PATH",
+              help="Result: a file (.wav, .flac, .ogg, .opus, .raw), a folder, or - for stdout.")
+@click.option("--to", type=click.Choice(["wav", "flac", "ogg"]),
+              help="Kind of result where no file name says it.  [default: wav]")
+@click.option("-q", "--codebooks", type=click.IntRange(min=1), metavar="N",
+              help="Use at most N codebooks a frame, over all channels, though the file has more.")
+@click.option("--rate", type=click.IntRange(8000, 192000), metavar="HZ",
+              help="Sample rate of the result.  [default: as the original]")
+@click.option("--subtype", metavar="TYPE", help="Sample type: PCM_16, PCM_24, FLOAT.  [default: PCM_16]")
+@click.option("--start", type=Seconds(), default="0", metavar="TIME",
+              help="Start here: 90 or 1:30 or 1:02:03.5.")
+@click.option("--duration", type=Seconds(), metavar="TIME", help="Decode so much.  [default: to the end]")
+@click.option("--raw", is_flag=True, help="Headerless PCM instead of WAV.")
+@click.option("--format", "sample_format", type=click.Choice(["s16le", "f32le"]), default="s16le",
+              show_default=True, help="Sample format of --raw output.")
+@click.option("--salvage", is_flag=True,
+              help="Put silence for what is damaged and go on; exit code 1 if anything was lost.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+              help="Where the network runs; auto takes CUDA where there is one.")
+@click.option("-r", "--recursive", is_flag=True, help="Take the .rvq files in folders, and below.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+              help="Files to decode at the same time.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
+@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@shared.guarded
+def decode(
+    inputs: tuple[str, ...], output: str | None, to: str | None, codebooks: int | None, rate: int | None,
+    subtype: str | None, start: float, duration: float | None, raw: bool, sample_format: str, salvage: bool,
+    device: str, recursive: bool, jobs: int, force: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Decode .rvq to audio: song.rvq becomes song.wav beside it.
+
+    INPUT is an .rvq file, or - for stdin, whose result goes to stdout as WAV.
+    The result has the original's length, sample rate and channels, to the sample.
+    Several inputs give one result each; a bad one does not stop the others, and the exit code is then 1.
+    Nothing is overwritten without -f.
+    """
+    if raw and (subtype or to):
+        raise click.UsageError("--raw goes with --format, not with --subtype or --to")
+    batch = Batch()
+    ending = ".raw" if raw else f".{to or 'wav'}"
+    work = plan(inputs, output, ending=ending, accepts={".rvq"}, recursive=recursive, batch=batch)
+
+    def run(job: Job, progress: Callable[[float, float | None], None]) -> str:
+        from rvqcodec.codec import DecodeOptions, decode_file
+
+        options = DecodeOptions(
+            n_q=codebooks,
+            device=device,
+            rate=rate,
+            start=start,
+            duration=duration,
+            format="raw" if raw else to,
+            subtype=SUBTYPES[sample_format] if raw else subtype,
+            salvage=salvage,
+        )
+        source = shared.stdin() if job.source == STREAM else job.source
+        report = decode_file(source, job.target, options, progress=progress)
+        if report.clipped:
+            shared.say(f"{name_of(job.source)}: {report.clipped:,} samples over full scale were limited")
+        for damage in report.losses:
+            shared.say(f"{name_of(job.source)}: {damage}")
+        if report.losses:
+            raise RvqError(f"{len(report.losses)} damaged places; the result has silence there")
+        return shared.clock(report.seconds)
+
+    run_jobs(work, run, force=force, workers=jobs, batch=batch, quiet=quiet, label="decode")
+    batch.finish()

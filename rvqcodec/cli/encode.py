@@ -1,0 +1,94 @@
+"""`rvq encode`: audio files to `.rvq` files, or a stream to a stream."""
+
+from collections.abc import Callable
+
+import click
+
+from rvqcodec import bitrate as bitrates
+from rvqcodec.cli import shared
+from rvqcodec.cli.jobs import name_of, run_jobs
+from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
+from rvqcodec.cli.shared import STREAM, Batch
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-b", "--bitrate", default="6kbps", show_default=True,
+              help="The most that the payload takes: 6kbps, 6k, 6, 6000; 0.375 to 12 kbps per channel.")
+@click.option("-q", "--codebooks", type=click.IntRange(min=1), metavar="N",
+              help="Codebooks a frame, over all channels, 0.375 kbps each; instead of -b.")
+@click.option("-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.")
+@click.option("--mono", is_flag=True, help="Mix all channels down to one.")
+@click.option("--model", metavar="ID", help="Model to use (see `rvq models`).")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+              help="Where the network runs; auto takes CUDA where there is one.")
+@click.option("--chunk", type=click.FloatRange(0.1, 10), metavar="SECONDS",
+              help="Length of a chunk: what one error costs, and the delay in a pipe.  [default: 3.4]")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE",
+              help="Add a tag, or replace the input's; may be repeated. Tags of the input are kept.")
+@click.option("--raw", is_flag=True, help="Inputs are headerless PCM; needs --rate and --channels.")
+@click.option("--rate", type=int, metavar="HZ", help="Sample rate of --raw input.")
+@click.option("--channels", type=int, metavar="N", help="Channels of --raw input.")
+@click.option("--format", "sample_format", type=click.Choice(["s16le", "f32le"]), default="s16le",
+              show_default=True, help="Sample format of --raw input.")
+@click.option("-r", "--recursive", is_flag=True, help="Take the audio files in folders, and below.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+              help="Files to encode at the same time.")
+@click.option("--verify", is_flag=True, help="Read back what was written and compare.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
+@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@shared.guarded
+def encode(
+    inputs: tuple[str, ...], bitrate: str, codebooks: int | None, output: str | None, mono: bool,
+    model: str | None, device: str, chunk: float | None, tags: tuple[str, ...], raw: bool,
+    rate: int | None, channels: int | None, sample_format: str, recursive: bool, jobs: int, verify: bool,
+    force: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Encode audio to .rvq: song.wav becomes song.rvq beside it.
+
+    INPUT is WAV, FLAC, OGG, Opus, MP3, AIFF, AU or CAF, or - for stdin, whose result goes to stdout.
+    Several inputs give one result each; a bad one does not stop the others, and the exit code is then 1.
+    Nothing is overwritten without -f.
+    """
+    bits_per_second = bitrates.parse_bitrate(bitrate)
+    own_tags = tuple(_tag(text) for text in tags)
+    if not raw and (rate is not None or channels is not None):
+        raise click.UsageError("--rate and --channels describe --raw input; other inputs say themselves")
+    if raw and (rate is None or channels is None):
+        raise click.UsageError("--raw needs --rate and --channels")
+    batch = Batch()
+    work = plan(inputs, output, ending=".rvq", accepts=AUDIO_ENDINGS, recursive=recursive, batch=batch)
+    if verify and any(job.target == STREAM for job in work):
+        raise click.UsageError("--verify needs a file to read back; give one with -o")
+
+    def run(job: Job, progress: Callable[[float, float | None], None]) -> str:
+        from rvqcodec.audio import RawFormat
+        from rvqcodec.codec import EncodeOptions, encode_file
+
+        options = EncodeOptions(
+            bitrate=bits_per_second,
+            n_q=codebooks,
+            mono=mono,
+            model=model,
+            device=device,
+            chunk_seconds=chunk,
+            tags=own_tags,
+            raw=RawFormat(rate or 0, channels or 0, sample_format) if raw else None,
+            verify=verify,
+        )
+        target = shared.stdout() if job.target == STREAM else job.target
+        report = encode_file(job.source, target, options, force=force, progress=progress)
+        for warning in report.warnings:
+            shared.say(f"{name_of(job.source)}: {warning}")
+        kbps = bitrates.format_kbps(8 * report.file_bytes / report.seconds) if report.n_samples else "empty"
+        return f"{shared.clock(report.seconds)}, {report.file_bytes:,} bytes, {kbps}"
+
+    run_jobs(work, run, force=force, workers=jobs, batch=batch, quiet=quiet, label="encode")
+    batch.finish()
+
+
+def _tag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--tag")
+    return key.strip().upper(), value

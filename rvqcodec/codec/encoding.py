@@ -1,0 +1,269 @@
+"""Audio -> blocks -> 44.1 kHz -> coded channels -> codes -> chunks -> file: the encoder's straight line."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvqcodec import bitrate, files
+from rvqcodec.audio import AudioInput, RawFormat, Resampler, open_input
+from rvqcodec.bitrate import MAX_N_Q, MID_SILENT, SIDE_SILENT
+from rvqcodec.codec import models
+from rvqcodec.container import Chunk, Header, Reader, Writer, usable_tags
+from rvqcodec.errors import AudioError, BitrateError, FormatError
+from rvqcodec.stream import StreamEncoder
+
+MAX_BALANCE = 126
+# A coded channel is silent in a chunk when its mean square is below -90 dBFS and 80 dB below the other's.
+SILENCE, SILENCE_BESIDE = 1e-9, 1e-8
+
+Progress = Callable[[float, float | None], None]
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """What the user may choose.
+
+    bitrate: the most the payload takes, bits per second over all coded channels; n_q (codebooks a frame over
+    all coded channels) goes before it. chunk_seconds None: 128 frames. tags are added to the input's, or
+    replace them. raw: the input's bytes are headerless PCM. verify: read back and compare what was written.
+    """
+
+    bitrate: int = 6000
+    n_q: int | None = None
+    mono: bool = False
+    model: str | None = None
+    device: str = "auto"
+    chunk_seconds: float | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    raw: RawFormat | None = None
+    verify: bool = False
+
+
+@dataclass(frozen=True)
+class EncodeReport:
+    """What was done: samples per channel at `sample_rate`, bytes of codes and of the whole file, warnings."""
+
+    sample_rate: int
+    channels: int
+    n_samples: int
+    payload_bytes: int
+    file_bytes: int
+    warnings: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        return self.n_samples / self.sample_rate
+
+
+def encode_file(
+    source: str | Path,
+    target: str | Path | BinaryIO,
+    options: EncodeOptions,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> EncodeReport:
+    """Encode one recording ("-": stdin) to a file, which appears whole or not at all, or to a binary stream.
+
+    `progress` is called with the seconds read so far and, where known, in all; what it raises ends the run.
+    Errors: RvqError, OSError.
+    """
+    with open_input(source, options.raw) as audio:
+        if isinstance(target, (str, Path)):
+            with files.replacing(target, force=force) as sink:
+                report, codes = _encode(audio, sink, options, progress)
+                if options.verify:
+                    _read_back(Path(sink.name), codes)
+            return report
+        return _encode(audio, target, options, progress)[0]
+
+
+def coding_of(channels: int) -> str:
+    """How that many channels are coded: one alone, two as mid and side, more each by itself."""
+    return {1: "mono", 2: "mid-side"}.get(channels, "discrete")
+
+
+def _encode(
+    audio: AudioInput, sink: BinaryIO, options: EncodeOptions, progress: Progress | None
+) -> tuple[EncodeReport, bytes]:
+    """The line itself; gives the report and a digest of the codes."""
+    model = models.load(options.model, options.device)
+    config = model.config
+    channels = 1 if options.mono else audio.channels
+    total = _total_n_q(options, channels, config.max_n_q)
+    header = Header(
+        sample_rate=audio.sample_rate,
+        channels=channels,
+        coding=coding_of(channels),
+        model_id=model.model_id,
+        weights_hash=model.weights_hash,
+        model_rate=config.sample_rate,
+        hop=config.hop,
+        code_bits=config.code_bits,
+        total_n_q=total,
+        frames_per_chunk=_frames_per_chunk(options.chunk_seconds, config.sample_rate / config.hop),
+        pre_skip=config.sub_frame,
+        n_samples=audio.n_samples,
+        tags=_tags(audio, options.tags),
+    )
+    writer = Writer(sink, header)
+    sink.flush()
+    chunks = Chunker(header)
+    resampler = Resampler(audio.sample_rate, header.model_rate, channels)
+    encoder = StreamEncoder(model.codec, channels, chunks.n_q_needed)
+    length = None if audio.n_samples is None else audio.n_samples / audio.sample_rate
+    digest = hashlib.sha256()
+
+    def write(ready: Iterator[Chunk]) -> None:
+        for chunk in ready:
+            writer.write_chunk(chunk)
+            sink.flush()  # a pipe's reader hears this chunk now
+            _digest(digest, chunk)
+
+    for block in audio.blocks(audio.sample_rate):
+        samples = resampler.push(coded_channels(block, mono=options.mono))
+        chunks.push_samples(samples)
+        write(chunks.push_codes(encoder.push(samples)))
+        if progress is not None:
+            progress(audio.samples_read / audio.sample_rate, length)
+    samples = resampler.flush()
+    chunks.push_samples(samples)
+    write(chunks.push_codes(encoder.push(samples)))
+    write(chunks.push_codes(encoder.flush(), last=True))
+    writer.close(audio.samples_read)
+    sink.flush()
+    report = EncodeReport(
+        audio.sample_rate,
+        channels,
+        audio.samples_read,
+        writer.payload_bytes,
+        writer.total_bytes,
+        tuple(audio.warnings),
+    )
+    return report, digest.digest()
+
+
+def coded_channels(samples: NDArray[np.float32], *, mono: bool = False) -> NDArray[np.float32]:
+    """float32 [C, n] as the channels to code: the mean of all (`mono`), mid and side of two, else as is."""
+    if mono and len(samples) > 1:
+        return samples.mean(axis=0, dtype=np.float32, keepdims=True)
+    if len(samples) != 2:
+        return samples
+    left, right = samples
+    return np.stack([(left + right) * np.float32(0.5), (left - right) * np.float32(0.5)])
+
+
+class Chunker:
+    """Gathers codes and the energies of the samples they stand for into chunks, the same for any cutting."""
+
+    def __init__(self, header: Header) -> None:
+        self._header = header
+        self._n_coded = header.coded_channels
+        self._energies = np.zeros((self._n_coded, 0))
+        # Frame f stands for the samples from f * hop - pre_skip: so the signal begins with pre_skip zeros.
+        self._samples = np.zeros((self._n_coded, header.pre_skip), np.float32)
+        self._codes: NDArray[np.uint16] | None = None
+        self._frame = 0
+
+    @property
+    def n_q_needed(self) -> int:
+        """How many codebooks any one coded channel may come to use."""
+        if self._header.coding == "discrete":
+            return self._header.total_n_q // self._n_coded
+        return min(MAX_N_Q, self._header.total_n_q)
+
+    def push_samples(self, samples: NDArray[np.float32]) -> None:
+        """Take the coded channels at the model's rate, float32 [C, n], before the codes made of them."""
+        hop = self._header.hop
+        samples = np.concatenate([self._samples, samples], axis=1)
+        frames = samples.shape[1] // hop
+        whole = samples[:, : frames * hop].reshape(self._n_coded, frames, hop).astype(np.float64)
+        self._energies = np.concatenate([self._energies, (whole * whole).sum(axis=2)], axis=1)
+        self._samples = samples[:, frames * hop :]
+
+    def push_codes(self, codes: NDArray[np.uint16], *, last: bool = False) -> Iterator[Chunk]:
+        """Take codes uint16 [C, K, T] and give the chunks that are full; with `last`, the rest as well."""
+        self._codes = codes if self._codes is None else np.concatenate([self._codes, codes], axis=2)
+        if last:
+            self.push_samples(np.zeros((self._n_coded, self._header.hop), np.float32))
+        size = self._header.frames_per_chunk
+        while self._codes.shape[2] >= (1 if last else size):
+            part, self._codes = self._codes[:, :, :size], self._codes[:, :, size:]
+            frames = part.shape[2]
+            energies, self._energies = self._energies[:, :frames], self._energies[:, frames:]
+            yield self._chunk(part, energies.sum(axis=1) / (frames * self._header.hop))
+
+    def _chunk(self, codes: NDArray[np.uint16], mean_square: NDArray[np.float64]) -> Chunk:
+        balance = balance_of(*mean_square) if self._header.coding == "mid-side" else 0
+        n_q = split_n_q(self._header.coding, self._header.total_n_q, self._n_coded, balance)
+        parts = tuple(np.ascontiguousarray(codes[c, :k]) for c, k in enumerate(n_q))
+        start, self._frame = self._frame, self._frame + codes.shape[2]
+        return Chunk(start_frame=start, frames=codes.shape[2], n_q=n_q, balance=balance, codes=parts)
+
+
+def balance_of(mid: float, side: float) -> int:
+    """Level of mid minus level of side in dB from their mean squares; 127 and -128: side or mid is silent."""
+    if side < SILENCE and side <= mid * SILENCE_BESIDE:
+        return SIDE_SILENT
+    if mid < SILENCE and mid <= side * SILENCE_BESIDE:
+        return MID_SILENT
+    level = 10 * np.log10(mid / side) if mid > 0 and side > 0 else np.inf if mid > 0 else -np.inf
+    return int(np.rint(np.clip(level, -MAX_BALANCE, MAX_BALANCE)))
+
+
+def split_n_q(coding: str, total: int, channels: int, balance: int) -> tuple[int, ...]:
+    """Codebooks for each coded channel of a chunk."""
+    if coding == "mid-side":
+        return bitrate.split(total, balance)
+    return (total // channels,) * channels
+
+
+def _total_n_q(options: EncodeOptions, channels: int, max_n_q: int) -> int:
+    if options.n_q is None:
+        return bitrate.total_n_q(options.bitrate, channels)
+    least = channels if channels > 2 else 1
+    if not least <= options.n_q <= max_n_q * channels:
+        raise BitrateError(
+            f"{options.n_q} codebooks for {channels} coded channels: must be {least} to {max_n_q * channels} "
+            f"({max_n_q} each)"
+        )
+    return options.n_q - options.n_q % least
+
+
+def _frames_per_chunk(seconds: float | None, frame_rate: float) -> int:
+    if seconds is None:
+        return 128
+    if not 0.1 <= seconds <= 10:
+        raise AudioError(f"chunk of {seconds:g} s: must be 0.1 to 10 seconds")
+    return max(1, round(seconds * frame_rate))
+
+
+def _tags(audio: AudioInput, own: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The input's tags, the user's in place of those of the same key; what does not fit becomes a warning."""
+    keys = {key.upper() for key, _ in own}
+    tags = [(key, value) for key, value in audio.tags.items() if key.upper() not in keys]
+    kept, dropped = usable_tags([*own, *tags])
+    audio.warnings += [f"{reason}; left out" for reason in dropped]
+    return kept
+
+
+def _digest(digest: "hashlib._Hash", chunk: Chunk) -> None:
+    for codes in chunk.codes:
+        digest.update(np.ascontiguousarray(codes, np.uint16).tobytes())
+
+
+def _read_back(path: Path, expected: bytes) -> None:
+    """Read a file that was just written, with all its checks, and compare its codes with what was encoded."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for chunk in Reader(file):
+            if isinstance(chunk, Chunk):
+                _digest(digest, chunk)
+    if digest.digest() != expected:
+        raise FormatError(f"{os.fspath(path)}: what was read back is not what was written; check the disk")

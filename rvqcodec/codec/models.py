@@ -1,0 +1,65 @@
+"""Models in use: loaded once a process, and checked against what a file says."""
+
+import functools
+import threading
+from dataclasses import dataclass
+
+import torch
+
+from rvqcodec import weights
+from rvqcodec.container import Header
+from rvqcodec.errors import RvqError, WeightsError
+from rvqcodec.model import Codec, Config
+
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A codec with its names: `model_id` and the first 8 bytes of the sha256 that defines the bitstream."""
+
+    codec: Codec
+    model_id: str
+    weights_hash: bytes
+
+    @property
+    def config(self) -> Config:
+        return self.codec.config
+
+
+def device_of(name: str) -> str:
+    """ "auto", "cpu" or "cuda" as a device that is there; RvqError when CUDA is asked for and is not."""
+    if name == "cpu":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    if name == "cuda":
+        raise RvqError("device cuda: this machine or this torch has none; use --device cpu")
+    return "cpu"
+
+
+def load(name: str | None, device: str) -> Model:
+    """The model of that id (None: the default one) on a device ("auto": CUDA where there is one)."""
+    with _lock:
+        return _load(name, device_of(device))
+
+
+@functools.lru_cache(maxsize=4)
+def _load(name: str | None, device: str) -> Model:
+    codec = weights.load(name, device=device)
+    return Model(codec, codec.model_id, codec.weights_hash)
+
+
+def load_for(header: Header, device: str) -> Model:
+    """The model that a file was made with. WeightsError, naming id and hash, when ours is another."""
+    model = load(header.model_id, device)
+    if model.weights_hash != header.weights_hash:
+        raise WeightsError(
+            f"the file needs model {header.model_id} with weights {header.weights_hash.hex()}, and the one "
+            f"installed has {model.weights_hash.hex()}; install the rvq that made the file"
+        )
+    config = model.config
+    ours = (config.sample_rate, config.hop, config.code_bits)
+    if ours != (header.model_rate, header.hop, header.code_bits):
+        raise WeightsError(f"the file's rate, hop or code size do not go with model {header.model_id}")
+    return model
