@@ -21,8 +21,8 @@ CODEC2_DELAY = 160  # samples at 8 kHz: STOI is highest there, on every clip tri
 class Peer:
     """A codec at one bitrate.
 
-    `code` takes samples float32 [C, n] at 44.1 kHz and an empty folder to work in, and gives back the encoded file
-    and the decoded samples [C, m] at 44.1 kHz. `align`: the program leaves a delay that the waveform tells.
+    `code` takes samples float32 [C, n] at 44.1 kHz and an empty folder to work in, and gives back the encoded
+    file and the decoded samples [C, m] at 44.1 kHz. `align`: the program leaves a delay, seen in its output.
     """
 
     family: str
@@ -44,7 +44,8 @@ class Peer:
 def _run(*command: str | Path) -> None:
     done = subprocess.run([str(part) for part in command], capture_output=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed ({done.returncode}): {done.stderr.decode(errors='replace')[-300:]}")
+        last = done.stderr.decode(errors="replace")[-300:]
+        raise RuntimeError(f"{command[0]} failed ({done.returncode}): {last}")
 
 
 def _write(path: Path, samples: Samples, rate: int) -> Path:

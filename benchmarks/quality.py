@@ -2,9 +2,9 @@
 
     python benchmarks/quality.py FOLDER --out run.json --plot quality.png --visqol
 
-The kind of a clip is the start of its name: speech-, music-, sound-. Every codec gets the same 16-bit samples at
-44.1 kHz; its bitrate is the size of its whole file over the duration. Rows of other codecs can be taken from an
-earlier run (--reuse) as long as the clip is the same.
+The kind of a clip is the start of its name: speech-, music-, sound-. Every codec gets the same 16-bit samples
+at 44.1 kHz; its bitrate is the size of its whole file over the duration. Rows of other codecs can be taken
+from an earlier run (--reuse) as long as the clip is the same.
 """
 
 import argparse
@@ -25,7 +25,17 @@ from tqdm import tqdm
 
 from rvqcodec.errors import RvqError
 from rvqcodec.metrics import INSTALL, PERCEPTUAL, measure, missing
-from rvqcodec.report.run import Clip, Row, Run, groups_of, kind_of, load_run, save_run, summarize, summary_table
+from rvqcodec.report.run import (
+    Clip,
+    Row,
+    Run,
+    groups_of,
+    kind_of,
+    load_run,
+    save_run,
+    summarize,
+    summary_table,
+)
 
 Samples = NDArray[np.float32]
 
@@ -61,14 +71,14 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("folder", type=Path, help="folder of clips")
     form.add_argument("--out", type=Path, help="write the run as JSON (for --reuse and `rvq report`)")
     form.add_argument("--plot", type=Path, help="write the curves of quality against kbps as PNG")
-    form.add_argument("--codecs", default="rvq,opus,mp3,codec2,speex", help="families, or names like 'opus 12'")
+    form.add_argument("--codecs", default="rvq,opus,mp3,codec2,speex", help="families, or 'opus 12'")
     form.add_argument("--bitrates", default="1.5,3,6,12", help="rvq's bitrates in kbps")
     form.add_argument("--model", help="rvq's model (default: the one that `rvq encode` takes)")
-    form.add_argument("--stereo", action="store_true", help="keep two channels (default: mean of the channels)")
-    form.add_argument("--visqol", action="store_true", help="measure ViSQOL too: about 10 s for a clip of 8 s")
+    form.add_argument("--stereo", action="store_true", help="keep two channels (default: mono)")
+    form.add_argument("--visqol", action="store_true", help="measure ViSQOL too (slow)")
     form.add_argument("--quick", action="store_true", help=f"only {QUICK_CLIPS} clip of each kind")
     form.add_argument("--reuse", type=Path, help="take rows of other codecs from this earlier run")
-    form.add_argument("--audio", type=int, default=0, metavar="N", help="keep the audio of N clips of each kind")
+    form.add_argument("--audio", type=int, default=0, metavar="N", help="keep the audio of N clips a kind")
     return form
 
 
@@ -138,7 +148,8 @@ def choose(options: argparse.Namespace) -> tuple[list[Peer], list[str]]:
             chosen.append(codec)
     unknown = set(asked) - {c.family for c in every} - {c.name for c in every}
     if unknown:
-        raise RvqError(f"unknown codec {', '.join(sorted(unknown))}; there are {', '.join(c.name for c in every)}")
+        known = ", ".join(c.name for c in every)
+        raise RvqError(f"unknown codec {', '.join(sorted(unknown))}; there are {known}")
     return chosen, notes
 
 
@@ -195,7 +206,8 @@ def measure_one(clip: Clip, samples: Samples, codec: Peer, names: Sequence[str],
     result = measure(samples, decoded, RATE, perceptual_metrics=names, align=codec.align)
     figures = {k: v for k, v in result.to_dict().items() if k in names or k not in PERCEPTUAL}
     audio = keep(decoded, folder, f"{clip.name}.{codec.name.replace(' ', '-')}") if folder else None
-    return Row(clip.name, codec.name, codec.family, codec.asked, size, size * 8 / clip.seconds, figures, audio)
+    rate = size * 8 / clip.seconds
+    return Row(clip.name, codec.name, codec.family, codec.asked, size, rate, figures, audio)
 
 
 def keep(samples: Samples, folder: Path, name: str) -> str:

@@ -10,7 +10,7 @@ LEAST_CORRELATION = 0.1  # below this the two have too little in common to tell 
 
 
 def find_delay(reference: Samples, other: Samples, *, limit: int) -> int:
-    """Samples (-limit..limit) by which `other` [n] is later than `reference` [m]; 0 when they do not correlate.
+    """Samples (-limit..limit) by which `other` [n] is later than `reference` [m]; 0 if they do not correlate.
 
     Of lags that fit equally well (periodic signals) the one nearest to 0.
     """

@@ -7,7 +7,7 @@ Samples = NDArray[np.float32]
 
 SI_SDR_LIMIT = 100.0  # dB; a perfect copy would be infinite, which JSON cannot hold
 FFT_BLOCK = 1 << 18
-SETTLE = 1 << 16  # samples after which the K-weighting filter has died away (-38 Hz high-pass: about 0.2 s)
+SETTLE = 1 << 16  # samples after which the K-weighting has died away (its high-pass at 38 Hz: about 0.2 s)
 
 
 def si_sdr(reference: Samples, other: Samples) -> float | None:
@@ -30,15 +30,16 @@ def si_sdr(reference: Samples, other: Samples) -> float | None:
 def k_weighting(sample_rate: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The two biquads of ITU-R BS.1770-4 for any rate: (b [2, 3], a [2, 3]).
 
-    The standard tabulates them for 48 kHz; these are its analogue prototypes (a shelf of 4 dB at 1682 Hz and a
-    high-pass at 38 Hz), taken through the bilinear transform again, as libebur128 does.
+    The standard tabulates them for 48 kHz; these are its analogue prototypes (a shelf of 4 dB at 1682 Hz and
+    a high-pass at 38 Hz), taken through the bilinear transform again, as libebur128 does.
     """
     gain, shelf_hertz, shelf_q = 3.999843853973347, 1681.974450955533, 0.7071752369554196
     k = np.tan(np.pi * shelf_hertz / sample_rate)
     high = 10.0 ** (gain / 20.0)
     middle = high**0.4996667741545416
     norm = 1.0 + k / shelf_q + k * k
-    shelf_b = np.array([high + middle * k / shelf_q + k * k, 2 * (k * k - high), high - middle * k / shelf_q + k * k])
+    slope = middle * k / shelf_q
+    shelf_b = np.array([high + slope + k * k, 2 * (k * k - high), high - slope + k * k])
     shelf_a = np.array([norm, 2 * (k * k - 1.0), 1.0 - k / shelf_q + k * k])
     pass_hertz, pass_q = 38.13547087602444, 0.5003270373238773
     k = np.tan(np.pi * pass_hertz / sample_rate)
@@ -64,8 +65,8 @@ def _k_weighted(channel: Samples, sample_rate: int) -> NDArray[np.float32]:
 def integrated_loudness(samples: Samples, sample_rate: int) -> float | None:
     """Integrated loudness in LUFS of `samples` [C, n] after ITU-R BS.1770-4, all channels of weight 1.
 
-    Gated in blocks of 400 ms, three quarters overlapping, at -70 LUFS and 10 LU below the mean. None when shorter
-    than 400 ms or when nothing passes the gate (silence).
+    Gated in blocks of 400 ms, three quarters overlapping, at -70 LUFS and 10 LU below the mean. None when
+    shorter than 400 ms or when nothing passes the gate (silence).
     """
     step = round(0.1 * sample_rate)
     count = samples.shape[-1] // step

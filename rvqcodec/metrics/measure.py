@@ -55,8 +55,9 @@ def measure(
     """Measure how far `other` is from `reference`: float32 [n] or [C, n], both at `sample_rate` (Hz).
 
     Delays up to 100 ms are found and taken out (`align`), then both are cut to what they share. Distances are
-    taken at 44.1 kHz and averaged over channels; `perceptual_metrics` ("stoi", "pesq", "visqol") are taken on the
-    mean of the channels and need the extra [metrics]. Raises AudioError: channels that differ, under 50 ms shared.
+    taken at 44.1 kHz and averaged over channels; `perceptual_metrics` ("stoi", "pesq", "visqol") are taken on
+    the mean of the channels and need the extra [metrics]. Raises AudioError: channels that differ, less than
+    50 ms shared, a metric that is not installed.
     """
     a, b = np.atleast_2d(np.asarray(reference, np.float32)), np.atleast_2d(np.asarray(other, np.float32))
     if a.shape[0] != b.shape[0]:
@@ -67,7 +68,7 @@ def measure(
     a, b = shift_to_fit(a, b, delay)
     seconds = a.shape[1] / sample_rate
     if seconds < SHORTEST:
-        raise AudioError(f"only {seconds * 1000:.0f} ms to compare: both recordings must share at least 50 ms")
+        raise AudioError(f"only {seconds * 1000:.0f} ms to compare: both must share at least 50 ms")
     loudness = _difference(integrated_loudness(b, sample_rate), integrated_loudness(a, sample_rate))
     judged = _perceptual(a, b, sample_rate, perceptual_metrics)
     a, b = resample(a, sample_rate, MODEL_RATE), resample(b, sample_rate, MODEL_RATE)

@@ -65,7 +65,7 @@ def _visqol() -> Any:
 
 
 def visqol(reference: Samples, other: Samples, sample_rate: int) -> float | None:
-    """ViSQOL v3 (1..5; Chinen et al. 2020) of two signals [n], audio mode, at 48 kHz. About a second per second."""
+    """ViSQOL v3 (1..5; Chinen et al. 2020) of two signals [n], audio mode, at 48 kHz; slow."""
     a, b = (resample(x, sample_rate, 48000).astype(np.float64) for x in (reference, other))
     if len(a) < 48000 or not np.any(a) or not np.any(b):
         return None

@@ -43,14 +43,16 @@ def _hann(window: int) -> NDArray[np.float32]:
     return (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(window) / window)).astype(np.float32)
 
 
-def magnitudes(samples: Samples, window: int, hop: int | None = None) -> Iterator[NDArray[np.float32]]:
+def magnitudes(samples: Samples, window: int, *, reflect: bool = True) -> Iterator[NDArray[np.float32]]:
     """STFT magnitudes of `samples` [n] in blocks [frames, window // 2 + 1], hop a quarter of the window.
 
-    Frames are centred and the ends reflected, as torch.stft does; needs more than window // 2 samples.
+    Frames are centred and the ends reflected, as torch.stft does: needs more than window // 2 samples. With
+    `reflect` off, only frames that lie whole in the samples (a reflected end is a kink, heard in every band).
     """
-    hop = window // 4 if hop is None else hop
-    half = window // 2
-    padded = np.pad(np.asarray(samples, np.float32), half, mode="reflect")
+    hop = window // 4
+    padded = np.asarray(samples, np.float32)
+    if reflect:
+        padded = np.pad(padded, window // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
     step = max(1, BLOCK_SAMPLES // hop)
     taper = _hann(window)
@@ -70,9 +72,9 @@ def spectral_distances(reference: Samples, other: Samples, sample_rate: int) -> 
     """Mel distance, STFT distance and log-spectral distance (dB) of two signals [n] of equal length.
 
     Mel and STFT distance: for windows of 2048 and 512 (150 and 80 mels) the mean |log10 a^2 - log10 b^2| of
-    magnitudes floored at 1e-5, plus the mean |a - b|, summed over the windows (Kumar et al. 2023, evaluation).
-    They are defined at 44.1 kHz. Log-spectral distance: per frame of 2048 the root mean square over the bins of
-    the difference of the levels in dB (same floor), then the mean over the frames.
+    magnitudes floored at 1e-5, plus the mean |a - b|, summed over the windows (Kumar et al. 2023, their
+    evaluation). They are defined at 44.1 kHz. Log-spectral distance: per frame of 2048 the root mean square
+    over the bins of the difference of the levels in dB (same floor), then the mean over the frames.
     """
     mel_total = stft_total = log_total = 0.0
     for window, bands in SCALES:
@@ -117,7 +119,7 @@ def highest_frequencies(reference: Samples, other: Samples, sample_rate: int) ->
 def _long_term_power(samples: Samples, window: int) -> NDArray[np.float64]:
     total = np.zeros(window // 2 + 1)
     frames = 0
-    for block in magnitudes(samples, window, window // 2):
+    for block in magnitudes(samples, window, reflect=False):
         total += np.square(block, dtype=np.float64).sum(axis=0)
         frames += len(block)
     # Scaled so that the bins add up to the mean square of the samples.

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from rvqcodec.errors import RvqError
 
@@ -51,7 +50,7 @@ class Run:
     clips: tuple[Clip, ...]
     rows: tuple[Row, ...]
     made: str = field(default_factory=lambda: datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
-    machine: str = field(default_factory=lambda: f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    machine: str = field(default_factory=lambda: this_machine())
     notes: tuple[str, ...] = ()
 
     @property
@@ -60,6 +59,11 @@ class Run:
         families = sorted(dict.fromkeys(row.family for row in self.rows), key=lambda name: name != "rvq")
         asked = {row.codec: (families.index(row.family), row.asked) for row in self.rows}
         return sorted(asked, key=lambda name: asked[name])
+
+
+def this_machine() -> str:
+    """What this runs on, in a line."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def kind_of(name: str) -> str:
@@ -89,12 +93,14 @@ def load_run(path: Path) -> Run:
     try:
         clips = tuple(Clip(**clip) for clip in document["clips"])
         rows = tuple(Row(**row) for row in document["rows"])
-        run = Run(document["command"], clips, rows, document["made"], document["machine"], tuple(document["notes"]))
+        about = (document["made"], document["machine"], tuple(document["notes"]))
+        run = Run(document["command"], clips, rows, *about)
     except (KeyError, TypeError) as error:
         raise RvqError(f"{path}: a damaged run ({error}); make it again") from error
     unknown = {row.clip for row in rows} - {clip.name for clip in clips}
     if unknown:
-        raise RvqError(f"{path}: a damaged run (rows of unknown clips: {', '.join(sorted(unknown))}); make it again")
+        names = ", ".join(sorted(unknown))
+        raise RvqError(f"{path}: a damaged run (rows of unknown clips: {names}); make it again")
     return run
 
 
@@ -110,7 +116,7 @@ class Summary:
 
 
 def groups_of(run: Run) -> dict[str, list[str]]:
-    """Clip names by group: speech, other (all but speech) and all; groups that would only repeat are left out."""
+    """Clip names by group: speech, other (all but speech) and all, without groups that would only repeat."""
     speech = [clip.name for clip in run.clips if clip.kind == "speech"]
     other = [clip.name for clip in run.clips if clip.kind != "speech"]
     groups = {"speech": speech, "other": other, "all": speech + other}
@@ -172,18 +178,16 @@ def table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in [headings, *lines]) for i in range(len(headings))]
     rows = []
     for line in [headings, *lines]:
-        cells = [line[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        rows.append("  ".join(cells).rstrip())
+        right = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        rows.append("  ".join([line[0].ljust(widths[0]), *right]).rstrip())
     return "\n".join(rows)
 
 
 def summary_table(lines: Sequence[Summary]) -> str:
     """Text table of summaries; columns without a single figure are left out."""
     columns = [c for c in COLUMNS if any(line.figures.get(c.name) is not None for line in lines)]
-    return table(
-        ["codec", "kbps", *(c.heading for c in columns)],
-        [
-            [line.codec, f"{line.bits_per_second / 1000:.2f}", *(shown(line.figures.get(c.name), c) for c in columns)]
-            for line in lines
-        ],
-    )
+    cells = []
+    for line in lines:
+        figures = [shown(line.figures.get(c.name), c) for c in columns]
+        cells.append([line.codec, f"{line.bits_per_second / 1000:.2f}", *figures])
+    return table(["codec", "kbps", *(c.heading for c in columns)], cells)
