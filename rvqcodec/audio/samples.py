@@ -1,7 +1,8 @@
 """How samples stand as bytes: little-endian PCM and float to float32 [C, n] and back, with one rounding rule.
 
-The rule is libsndfile's with clipping on: an integer of b bits stands for value / 2**(b-1); the other way it
-is round-half-even(x * 2**(b-1)), limited to the integer's range, without dither. Files and pipes share it.
+An integer of b bits stands for value / 2**(b-1), as in libsndfile; the other way it is
+round-half-even(x * 2**(b-1)), limited to the integer's range, without dither. Files and pipes share this
+rule. (libsndfile itself, with clipping on, rounds down, which is off by half a step on average.)
 """
 
 from dataclasses import dataclass

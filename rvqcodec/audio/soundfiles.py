@@ -35,9 +35,11 @@ def sound_errors(name: str, *, writing: bool = False) -> Iterator[None]:
     try:
         yield
     except soundfile.LibsndfileError as error:
-        text = error.error_string.replace("System error : ", "").strip().rstrip(".")
+        text = error.error_string.strip().rstrip(".").removeprefix("System error : ").removeprefix("Error : ")
         if writing:
             raise AudioError(f"cannot write {name}: {text}") from error
         if error.code == _UNRECOGNISED:
             raise AudioError(f"{name}: not audio that rvq reads ({READABLE})") from error
+        if "possibly a pipe" in text:  # said of files that we have opened: the codec found no audio in it
+            text = "damaged, or no audio in it"
         raise AudioError(f"{name}: cannot be read: {text}") from error

@@ -1,13 +1,16 @@
 """Where samples come from: PCM bytes that we read ourselves (WAV, raw), or libsndfile for the rest."""
 
 import os
+import re
 import struct
+from collections.abc import Iterator
 from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rvqcodec.audio import tags as tag_names
+from rvqcodec.audio.comments import ends_cut_off, read_comments
 from rvqcodec.audio.samples import WIDTH, RawFormat, check_rate_and_channels, decode
 from rvqcodec.audio.soundfiles import forward_file, sound_errors
 from rvqcodec.audio.wavread import MAX_CHUNKS, MAX_INFO, Stream, read_wav_head
@@ -148,29 +151,47 @@ class SoundfileSource:
     """Any format that libsndfile reads, from a seekable file that this object closes."""
 
     def __init__(self, file: IO[bytes], name: str) -> None:
-        os.lseek(file.fileno(), 0, os.SEEK_SET)
         self._file, self._name = file, name
-        self.warnings: list[str] = []
+        comments = read_comments(file)
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
         with sound_errors(name):
             self._sound = forward_file()(file.fileno(), closefd=False)
         self.sample_rate, self.channels = self._sound.samplerate, self._sound.channels
         check_rate_and_channels(name, self.sample_rate, self.channels)
-        self.tags = tag_names.from_soundfile(self._sound.copy_metadata())
+        self.tags = {**tag_names.from_soundfile(self._sound.copy_metadata()), **comments}
         # libsndfile gives 2**63 - 1 for FLAC of unknown length (from a pipe), and for MP3 it may only
         # estimate.
         frames: int = self._sound.frames
         self.expected = None if frames >= 2**62 else frames
-        estimated = self._sound.format == "MP3" or self._sound.subtype.startswith("MPEG")
-        self.n_samples = None if estimated else self.expected
-        self._left = self.n_samples
+        self._estimated = self._sound.format == "MP3" or self._sound.subtype.startswith("MPEG")
+        self.n_samples = None if self._estimated else self.expected
+        self._left, self._taken = self.n_samples, 0
+        self.warnings = [f"{name}: {text}" for text in self._doubts()]
+
+    def _doubts(self) -> Iterator[str]:
+        """What libsndfile accepts without a word."""
+        if self._sound.format == "OGG":
+            # A second descriptor would share the position, so libsndfile's is kept and restored.
+            here = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
+            if ends_cut_off(self._file):
+                yield "cut off: its last page is missing"
+            os.lseek(self._file.fileno(), here, os.SEEK_SET)
+        sizes = re.search(r"(?:SSND|Data Size) *: (\d+) \(should be (\d+)\)", self._sound.extra_info)
+        # sox announces 0x7f000008 bytes in an AIFF pipe: no real file is cut off there.
+        if sizes and int(sizes[2]) < int(sizes[1]) < 0x7F000000:
+            yield f"cut off: announces {sizes[1]} bytes of samples, holds {sizes[2]}"
 
     def read(self, n: int) -> NDArray[np.float32]:
         if self._left is not None:
             n = min(n, self._left)
         with sound_errors(self._name):
             samples = self._sound.read(n, dtype="float32", always_2d=True)
+        self._taken += len(samples)
         if self._left is not None:
             self._left -= len(samples)
+        elif len(samples) < n and self._estimated and self._taken < 0.95 * (self.expected or 0):
+            text = f"about {self.expected} samples per channel expected, {self._taken} came"
+            self.warnings.append(f"{self._name}: maybe cut off: {text}")
         return np.ascontiguousarray(samples.T)
 
     def close(self) -> None:
