@@ -10,8 +10,6 @@ from rvqcodec.cli.names import Job, plan
 from rvqcodec.cli.shared import STREAM, Batch
 from rvqcodec.errors import RvqError
 
-SUBTYPES = {"s16le": "PCM_16", "f32le": "FLOAT"}
-
 
 class Seconds(click.ParamType):
     """Seconds as 90, 1:30 or 1:02:03.5."""
@@ -83,7 +81,7 @@ def decode(
             start=start,
             duration=duration,
             format="raw" if raw else to,
-            subtype=SUBTYPES[sample_format] if raw else subtype,
+            subtype=sample_format if raw else subtype,
             salvage=salvage,
         )
         source = shared.stdin() if job.source == STREAM else job.source

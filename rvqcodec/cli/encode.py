@@ -6,7 +6,7 @@ import click
 
 from rvqcodec import bitrate as bitrates
 from rvqcodec.cli import shared
-from rvqcodec.cli.jobs import name_of, run_jobs
+from rvqcodec.cli.jobs import run_jobs
 from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
 from rvqcodec.cli.shared import STREAM, Batch
 
@@ -79,7 +79,7 @@ def encode(
         target = shared.stdout() if job.target == STREAM else job.target
         report = encode_file(job.source, target, options, force=force, progress=progress)
         for warning in report.warnings:
-            shared.say(f"{name_of(job.source)}: {warning}")
+            shared.say(warning)
         kbps = bitrates.format_kbps(8 * report.file_bytes / report.seconds) if report.n_samples else "empty"
         return f"{shared.clock(report.seconds)}, {report.file_bytes:,} bytes, {kbps}"
 

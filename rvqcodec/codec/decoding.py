@@ -83,7 +83,7 @@ def decode_file(
                 header.channels,
                 format=options.format,
                 subtype=options.subtype,
-                n_samples=part.n_samples,
+                n_samples=None if options.salvage else part.n_samples,
                 tags=dict(header.tags),
             )
         )

@@ -117,7 +117,7 @@ def _encode(
     chunks = Chunker(header)
     resampler = Resampler(audio.sample_rate, header.model_rate, channels)
     encoder = StreamEncoder(model.codec, channels, chunks.n_q_needed)
-    length = None if audio.n_samples is None else audio.n_samples / audio.sample_rate
+    length = None if audio.expected is None else audio.expected / audio.sample_rate
     digest = hashlib.sha256()
 
     def write(ready: Iterator[Chunk]) -> None:
@@ -137,6 +137,8 @@ def _encode(
     write(chunks.push_codes(encoder.push(samples)))
     write(chunks.push_codes(encoder.flush(), last=True))
     writer.close(audio.samples_read)
+    if audio.repaired:
+        audio.warnings.append(f"{audio.name}: {audio.repaired:,} samples were NaN, infinite or absurd: repaired")
     sink.flush()
     report = EncodeReport(
         audio.sample_rate,
@@ -249,7 +251,7 @@ def _tags(audio: AudioInput, own: tuple[tuple[str, str], ...]) -> tuple[tuple[st
     keys = {key.upper() for key, _ in own}
     tags = [(key, value) for key, value in audio.tags.items() if key.upper() not in keys]
     kept, dropped = usable_tags([*own, *tags])
-    audio.warnings += [f"{reason}; left out" for reason in dropped]
+    audio.warnings += [f"{audio.name}: {reason}; left out" for reason in dropped]
     return kept
 
 
