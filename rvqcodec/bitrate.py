@@ -104,3 +104,13 @@ def split(total: int, balance: int) -> tuple[int, int]:
         else:
             n_side += 1
     return n_mid, n_side
+
+
+def shares(coding: str, total: int, channels: int, balance: int) -> tuple[int, ...]:
+    """Codebooks of each coded channel of a chunk; `coding` as in the container's header.
+
+    Mid and side share by `split`, discrete channels equally, and a mono channel takes all, up to 32.
+    """
+    if coding == "mid-side":
+        return split(total, balance)
+    return (min(total // channels, MAX_N_Q),) * channels

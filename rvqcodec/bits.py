@@ -1,4 +1,6 @@
-"""Codes to bytes and back: `width` bits a code, most significant bit first, then zero bits to a whole byte."""
+"""Codes to bytes and back: `width` bits a code, most significant bit first, then zero bits to a whole
+byte.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

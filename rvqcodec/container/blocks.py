@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,10 @@ class RawChunk:
     payload: bytes
     position: int
     size: int
+
+    def without_payload(self) -> "RawChunk":
+        """The same, to be kept in numbers."""
+        return replace(self, payload=b"")
 
 
 @dataclass(frozen=True, kw_only=True)

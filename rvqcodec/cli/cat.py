@@ -1,0 +1,68 @@
+"""`rvq cat`: several files in one, without the network."""
+
+import click
+
+from rvqcodec.cli import shared
+from rvqcodec.cli.names import Job
+from rvqcodec.cli.pipes import called, reading, writing
+from rvqcodec.cli.shared import STREAM
+from rvqcodec.container import Header, Reader
+from rvqcodec.describe import clock
+from rvqcodec.edit import Joiner
+from rvqcodec.errors import RvqError
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    default=STREAM,
+    show_default=True,
+    help="Result: a file, or - for stdout.",
+)
+@click.option("-f", "--force", is_flag=True, help="Overwrite a result that exists.")
+@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@shared.guarded
+def cat(inputs: tuple[str, ...], output: str, force: bool, quiet: bool) -> None:
+    """Join .rvq files without re-encoding: rvq cat one.rvq two.rvq -o both.rvq
+
+    The files must be of one model, sample rate and number of channels; bitrates may differ. No frame is
+    dropped, so between two recordings there are 13 to 40 ms that hold the rest of the last frame and the
+    codec's delay: near silence after a recording that ended, the audio itself between parts made by rvq
+    cut --frames. Tags are those of the first file. One INPUT may be - for stdin.
+    """
+    if inputs.count(STREAM) > 1:
+        raise click.UsageError("stdin can be read only once")
+    from_stdin: Reader | None = None
+    headers: list[Header] = []
+    for name in inputs:
+        if name != STREAM and output != STREAM:
+            _not_the_target(name, output)
+        with reading(name) as file:
+            reader = Reader(file)
+            headers.append(reader.header)
+            if name == STREAM:
+                from_stdin = reader
+    with writing(Job(inputs[0], output), force=force) as out:
+        joiner = Joiner(headers, [called(name) for name in inputs], out)
+        for name, header in zip(inputs, headers, strict=True):
+            with reading(name) as file:
+                reader = from_stdin if name == STREAM and from_stdin is not None else Reader(file)
+                if reader.header != header:
+                    raise RvqError(f"{name} was changed while it was read")
+                joiner.append(reader)
+        done = joiner.close()
+    if not quiet and output != STREAM:
+        gaps = ""
+        if joiner.gaps:
+            gaps = f", {min(joiner.gaps) * 1000:.0f} to {max(joiner.gaps) * 1000:.0f} ms between the inputs"
+        shared.say(f"{output}: {clock(done.n_samples / headers[0].sample_rate)}{gaps}")
+
+
+def _not_the_target(name: str, output: str) -> None:
+    from rvqcodec import files
+
+    if files.same_file(name, output):
+        raise RvqError(f"{output} is one of the inputs; choose another name with -o")

@@ -1,0 +1,38 @@
+"""`rvq info`: what is in these files, and how large it is?"""
+
+import json
+
+import click
+
+from rvqcodec.cli import shared
+from rvqcodec.cli.pipes import called, reading
+from rvqcodec.cli.shared import Batch
+from rvqcodec.describe import as_dict, as_text, describe, printable
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each file, one to a line.")
+@click.option("--verbose", is_flag=True, help="List every chunk too.")
+@shared.guarded
+def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> None:
+    """Describe .rvq files: model, length, rates, codebooks, true bitrates, tags, damage.
+
+    All of a file is read and checked; no model is needed. A damaged file is described as far as possible,
+    and the exit code is then 1. INPUT may be - for stdin.
+    """
+    batch = Batch()
+    for name in inputs:
+        with batch.item(called(name)):
+            with reading(name) as file:
+                found = describe(file)
+            if as_json:
+                click.echo(json.dumps({"file": called(name), **as_dict(found, verbose=verbose)}))
+            else:
+                click.echo(printable(called(name)))
+                for line in as_text(found, verbose=verbose):
+                    click.echo(line)
+            if found.damage:
+                count = len(found.damage)
+                batch.fail(f"{called(name)}: damaged in {count:,} place{'s' * (count > 1)}")
+    batch.finish()

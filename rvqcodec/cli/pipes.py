@@ -1,0 +1,44 @@
+"""`.rvq` files in and out for verbs that only rearrange them: by name, or "-" for stdin and stdout."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from rvqcodec import files
+from rvqcodec.cli import shared
+from rvqcodec.cli.names import Job, check_target
+from rvqcodec.cli.shared import STREAM
+from rvqcodec.errors import FormatError, RvqError
+
+
+class NamedError(RvqError):
+    """A fault of one of several inputs, with its name before it."""
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[BinaryIO]:
+    """An input as bytes; what is wrong with its format is told with its name."""
+    try:
+        if name == STREAM:
+            yield shared.stdin()
+        else:
+            with open(name, "rb") as file:
+                yield file
+    except FormatError as error:
+        raise NamedError(f"{called(name)}: {error}") from None
+
+
+@contextlib.contextmanager
+def writing(job: Job, *, force: bool) -> Iterator[BinaryIO]:
+    """The result of an input as bytes; a file gets its name only when all went well."""
+    if job.target == STREAM:
+        yield shared.stdout()
+        return
+    check_target(job, force=force)
+    with files.replacing(job.target, force=force) as file:
+        yield file
+
+
+def called(name: str) -> str:
+    """What an input is called in messages."""
+    return "stdin" if name == STREAM else name

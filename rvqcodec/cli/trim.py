@@ -1,0 +1,59 @@
+"""`rvq trim`: a lower bitrate by dropping codebooks, without the network."""
+
+import click
+
+from rvqcodec import bitrate as bitrates
+from rvqcodec.bitrate import format_kbps
+from rvqcodec.cli import shared
+from rvqcodec.cli.names import plan
+from rvqcodec.cli.pipes import called, reading, writing
+from rvqcodec.cli.shared import STREAM, Batch
+from rvqcodec.container import Reader
+from rvqcodec.edit import trim as trim_file
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-b", "--bitrate", help="The most that the codes take from now on: 3kbps, 3k, 3, 3000.")
+@click.option(
+    "-q",
+    "--codebooks",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Codebooks a frame, over all channels; instead of -b.",
+)
+@click.option(
+    "-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.  [default: -]"
+)
+@click.option("-r", "--recursive", is_flag=True, help="Take the .rvq files in folders, and below.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
+@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@shared.guarded
+def trim(
+    inputs: tuple[str, ...], bitrate: str | None, codebooks: int | None, output: str | None, recursive: bool,
+    force: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Lower the bitrate of .rvq files without re-encoding: rvq trim song.rvq -b 3kbps -o small.rvq
+
+    Drops codebooks, chunk by chunk; what is left is byte for byte what encoding at the lower bitrate gives.
+    INPUT may be - for stdin. Several inputs go to a folder (-o FOLDER).
+    """
+    if (bitrate is None) == (codebooks is None):
+        raise click.UsageError("give the new bitrate with -b, or codebooks with -q")
+    bits = None if bitrate is None else bitrates.parse_bitrate(bitrate)
+    batch = Batch()
+    if output is None and len(inputs) > 1:
+        raise click.UsageError("several inputs need -o FOLDER")
+    for job in plan(
+        inputs, output or STREAM, ending=".rvq", accepts={".rvq"}, recursive=recursive, batch=batch
+    ):
+        with batch.item(called(job.source)), reading(job.source) as file:
+            reader = Reader(file)
+            header = reader.header
+            total = codebooks if bits is None else bitrates.total_n_q(bits, header.coded_channels)
+            with writing(job, force=force) as out:
+                done = trim_file(reader, out, total or 1)
+            if not quiet and job.target != STREAM:
+                rate = done.total_bytes * 8 * header.sample_rate / done.n_samples if done.n_samples else 0
+                shared.say(f"{job.target}: {done.total_bytes:,} bytes, {format_kbps(round(rate, -1))}")
+    batch.finish()

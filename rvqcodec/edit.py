@@ -1,0 +1,257 @@
+"""Changes files without the network: `trim` drops codebooks, `cut` drops frames, `Joiner` joins files.
+
+All of them read from front to back and write at once, so they work in pipes and in constant memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from rvqcodec import bitrate
+from rvqcodec.container import Chunk, Damage, Header, Reader, Writer
+from rvqcodec.container.blocks import RawChunk, unpack_codes
+from rvqcodec.container.writer import Writable
+from rvqcodec.errors import BitrateError, FormatError, RvqError
+
+_SAME = (
+    "model_id", "weights_hash", "sample_rate", "channels", "coding", "model_rate", "hop",
+    "code_bits", "pre_skip",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What an edit wrote: samples per channel at the sample rate, frames, and bytes of codes and of all."""
+
+    n_samples: int
+    frames: int
+    payload_bytes: int
+    total_bytes: int
+
+
+def trim(reader: Reader, output: Writable, total_n_q: int) -> Edited:
+    """Writes a file with at most `total_n_q` codebooks a frame over all coded channels.
+
+    The result is, byte for byte, what encoding with that many gives. Raises BitrateError when the file
+    has fewer or its channels cannot share so few.
+    """
+    header = reader.header
+    if total_n_q > header.total_n_q:
+        raise BitrateError(
+            f"the file has {header.total_n_q} codebooks a frame ({_kbps(header, header.total_n_q)}), not "
+            f"{total_n_q} ({_kbps(header, total_n_q)}); for more, encode the original again"
+        )
+    if header.coding == "discrete":
+        total_n_q -= total_n_q % header.channels
+    if total_n_q < 1:
+        least = header.channels if header.coding == "discrete" else 1
+        raise BitrateError(
+            f"{header.channels} channels take at least {least} codebooks ({_kbps(header, least)})"
+        )
+    writer = Writer(output, replace(header, total_n_q=total_n_q))
+    for raw in _raw(reader):
+        shares = bitrate.shares(header.coding, total_n_q, header.channels, raw.balance)
+        n_q = tuple(min(have, share) for have, share in zip(raw.n_q, shares, strict=True))
+        if n_q == raw.n_q:
+            writer.write_raw(raw)
+        else:
+            chunk = unpack_codes(header, raw)
+            codes = tuple(codes[:k] for codes, k in zip(chunk.codes, n_q, strict=True))
+            writer.write_chunk(replace(chunk, n_q=n_q, codes=codes))
+    return _close(writer, _end_samples(reader))
+
+
+def cut(reader: Reader, output: Writable, first: int, last: int | None) -> Edited:
+    """Writes the samples `first` to `last` (at the file's sample rate; None: to the end).
+
+    The result starts on a frame, at or before `first`, and ends behind `last`, exact to the sample.
+    Raises RvqError when nothing is left.
+    """
+    header = reader.header
+    at = first * header.model_rate // header.sample_rate // header.hop
+    start = _sample_of(header, at)
+    wanted = None if last is None else max(0, last - start)
+    known = header.n_samples
+    if known is not None:
+        rest = _fitting(header, known - start, max(0, header.frames_for(known) - at))
+        wanted = rest if wanted is None else min(wanted, rest)
+        if first >= known:
+            wanted = 0
+    if wanted == 0:
+        length = "" if known is None else f"; the file has {known / header.sample_rate:.3f} s"
+        raise RvqError(f"nothing lies from {first / header.sample_rate:g} s on in what is to be kept{length}")
+    stop = None if wanted is None else at + header.frames_for(wanted)
+    writer = Writer(output, replace(header, n_samples=wanted if known is not None else None))
+    end = _copy_frames(reader, writer, at, stop)
+    if writer.frames == 0:
+        raise RvqError(f"the file ends before {first / header.sample_rate:g} s")
+    if end is None and wanted is not None:
+        return _close(writer, _fitting(header, wanted, writer.frames))
+    rest = _end_samples(reader) - start
+    return _close(writer, _fitting(header, rest if wanted is None else min(rest, wanted), writer.frames))
+
+
+def cut_frames(reader: Reader, output: Writable, first: int, last: int | None) -> Edited:
+    """Writes the frames `first` to `last` (not with it; None: to the end) as they stand.
+
+    `Joiner` puts pieces cut like this together again to the same codes and the same length (a sample more
+    or less at rates where frames do not start on whole samples). Raises RvqError when nothing is left.
+    """
+    header = reader.header
+    known = header.n_samples
+    total = None if known is None else header.frames_for(known)
+    if (last is not None and first >= last) or (total is not None and first >= total):
+        has = "" if total is None else f"; the file has {total}"
+        raise RvqError(f"no frames in {first}:{'' if last is None else last}{has}")
+    stop = last if total is None or last is None else min(last, total)
+    if total is None or known is None:
+        n_samples = None
+    elif stop is None or stop == total:
+        n_samples = _fitting(header, known - _sample_of(header, first), total - first)
+    else:
+        n_samples = header.samples_in(stop - first)
+    if n_samples == 0:
+        raise RvqError(f"{(stop or 0) - first} frames hold no whole sample; keep more")
+    writer = Writer(output, replace(header, n_samples=n_samples))
+    end = _copy_frames(reader, writer, first, stop)
+    if writer.frames == 0:
+        raise RvqError(f"the file ends before frame {first}")
+    if n_samples is None:
+        if end is None:
+            n_samples = header.samples_in(writer.frames)
+        else:
+            n_samples = _fitting(header, end - _sample_of(header, first), writer.frames)
+    return _close(writer, n_samples)
+
+
+class Joiner:
+    """Joins files that were made with one model, at one sample rate, with the same channels.
+
+    `headers` are those of all files, in order; `append` then takes a reader for each. All frames are
+    kept, so that between the audio of one file and that of the next stands what is left of the last frame
+    and the codec's pre-skip (`gaps`: in seconds, 13 to 40 ms at 44.1 kHz): nearly silent after a whole
+    recording, the audio itself after a piece that was cut by frames. Tags are those of the first file.
+    Raises RvqError when the files do not agree.
+    """
+
+    def __init__(self, headers: Sequence[Header], names: Sequence[str], output: Writable) -> None:
+        first = headers[0]
+        for header, name in zip(headers, names, strict=True):
+            for field in _SAME:
+                ours, theirs = getattr(first, field), getattr(header, field)
+                if ours != theirs:
+                    ours, theirs = (x.hex() if isinstance(x, bytes) else x for x in (ours, theirs))
+                    what = field.replace("_", " ")
+                    raise RvqError(
+                        f"{name} has {what} {theirs}, {names[0]} has {ours}: they must agree to be joined"
+                    )
+        counts = [h.n_samples for h in headers]
+        known: int | None = 0
+        frames = 0
+        for count in counts:
+            if count is None:
+                known = None
+                break
+            if count:
+                known = _joined(first, frames, count)
+                frames += first.frames_for(count)
+        self.gaps: list[float] = []
+        self._n_samples = 0
+        self._writer = Writer(
+            output,
+            replace(
+                first,
+                n_samples=known,
+                total_n_q=max(h.total_n_q for h in headers),
+                frames_per_chunk=max(h.frames_per_chunk for h in headers),
+            ),
+        )
+
+    def append(self, reader: Reader) -> None:
+        """Copies all of a file behind what was written."""
+        writer, before = self._writer, self._writer.frames
+        for raw in _raw(reader):
+            writer.write_raw(replace(raw, start_frame=writer.frames))
+        n_samples = _end_samples(reader)
+        if not n_samples:
+            return
+        if before:
+            gap = before * self._writer.header.hop - self._writer.header.model_samples(self._n_samples)
+            self.gaps.append(gap / self._writer.header.model_rate)
+        self._n_samples = _joined(writer.header, before, n_samples)
+
+    def close(self) -> Edited:
+        """Writes the end."""
+        return _close(self._writer, self._n_samples)
+
+
+def _raw(reader: Reader) -> Iterator[RawChunk]:
+    for item in reader.raw():
+        if isinstance(item, Damage):
+            raise FormatError(item.reason, item.position)
+        yield item
+
+
+def _copy_frames(reader: Reader, writer: Writer, first: int, stop: int | None) -> int | None:
+    """Copies frames up to `stop`; returns the samples of the file if it was read to its end, else None."""
+    reader.seek_frame(first)
+    for raw in _raw(reader):
+        begin = max(first, raw.start_frame)
+        end = raw.start_frame + raw.frames if stop is None else min(stop, raw.start_frame + raw.frames)
+        if end <= begin:
+            return None
+        if end - begin == raw.frames:
+            writer.write_raw(replace(raw, start_frame=writer.frames))
+        else:
+            chunk = unpack_codes(reader.header, raw)
+            writer.write_chunk(_part(chunk, begin - raw.start_frame, end - raw.start_frame, writer.frames))
+        if end == stop and reader.header.n_samples is not None:
+            return None  # else the end must be read, for the last frame may be half full
+    return _end_samples(reader)
+
+
+def _part(chunk: Chunk, begin: int, end: int, start_frame: int) -> Chunk:
+    codes = tuple(codes[:, begin:end] for codes in chunk.codes)
+    return replace(chunk, start_frame=start_frame, frames=end - begin, codes=codes)
+
+
+def _end_samples(reader: Reader) -> int:
+    if reader.end is None:
+        raise FormatError("file is cut short", reader.total_bytes)
+    return reader.end.n_samples
+
+
+def _sample_of(header: Header, frame: int) -> int:
+    """The sample (at the file's sample rate) at which a frame starts, or the next one."""
+    return -(-frame * header.hop * header.sample_rate // header.model_rate)
+
+
+def _fitting(header: Header, n_samples: int, frames: int) -> int:
+    """The number of samples nearest to `n_samples` that takes exactly `frames` frames.
+
+    Frames seldom start on a whole sample at the file's rate, so that sums are off by a few samples.
+    """
+    if frames == 0:
+        return 0
+    least, most = header.samples_in(frames - 1) + 1, header.samples_in(frames)
+    if least > most:
+        raise FormatError(f"no number of samples takes {frames} frames at {header.sample_rate} Hz")
+    return min(max(n_samples, least), most)
+
+
+def _joined(header: Header, frames: int, n_samples: int) -> int:
+    """Samples of `frames` whole frames and, behind them, a file of `n_samples`."""
+    return _fitting(header, _sample_of(header, frames) + n_samples, frames + header.frames_for(n_samples))
+
+
+def _close(writer: Writer, n_samples: int) -> Edited:
+    end = writer.close(n_samples)
+    return Edited(
+        n_samples=end.n_samples,
+        frames=end.frames,
+        payload_bytes=writer.payload_bytes,
+        total_bytes=writer.total_bytes,
+    )
+
+
+def _kbps(header: Header, n_q: int) -> str:
+    return bitrate.format_kbps(n_q * header.code_bits * header.model_rate / header.hop)
