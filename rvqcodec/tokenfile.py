@@ -1,0 +1,282 @@
+"""Token files: .npz, .npy and JSON lines to `Codes` and back, nothing pickled, everything checked; no torch.
+
+    .npz    arrays `tokens` uint16 [R, S] and `meta`, a JSON object as text
+    .jsonl  `meta` on the first line, then one line for each step: a list of its R tokens
+    .npy    `tokens` alone: whoever reads it has to know the rest
+
+README.md, "Tokens", says what stands in `meta`; the patterns are those of formats/patterns.md.
+"""
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from rvqcodec.codes import Codes
+from rvqcodec.container import MAX_N_Q, Header
+from rvqcodec.container.header import check
+from rvqcodec.errors import FormatError
+from rvqcodec.tokens import Layout, Tokens, deinterleave, interleave
+
+VERSION = 1
+FORMATS = ("npz", "npy", "jsonl")
+MAX_BYTES = 1 << 31  # of tokens or meta, unpacked: days of audio; a file must not order more memory
+T = TypeVar("T")
+
+
+def layout_of(codes: Codes, pattern: str, *, boundaries: bool = False) -> Layout:
+    """The pattern laid over these codes."""
+    return Layout(
+        pattern, codes.n_q, channels=len(codes.codes), codebook_size=codes.absent, boundaries=boundaries
+    )
+
+
+def meta_of(codes: Codes, layout: Layout) -> dict[str, Any]:
+    """What goes along with the tokens, ready for JSON."""
+    header, special = codes.header, layout.special
+    return {
+        "rvq_tokens": VERSION,
+        "model_id": header.model_id,
+        "weights_hash": header.weights_hash.hex(),
+        "sample_rate": header.sample_rate,
+        "channels": header.channels,
+        "n_samples": header.n_samples,
+        "coding": header.coding,
+        "model_rate": header.model_rate,
+        "hop": header.hop,
+        "pre_skip": header.pre_skip,
+        "frame_rate": codes.frame_rate,
+        "code_bits": header.code_bits,
+        "total_n_q": header.total_n_q,
+        "frames_per_chunk": header.frames_per_chunk,
+        "pattern": layout.pattern,
+        "boundaries": layout.boundaries,
+        "codebooks": layout.n_q,
+        "frames": codes.frames,
+        "streams": layout.streams,
+        "steps": layout.steps(codes.frames),
+        "special": {n: getattr(special, n) for n in ("absent", "empty", "start", "end", "vocabulary")},
+        "chunks": [
+            list(pair) for pair in zip(codes.chunk_frames.tolist(), codes.balance.tolist(), strict=True)
+        ],
+        "tags": [list(tag) for tag in header.tags],
+    }
+
+
+def dump(codes: Codes, layout: Layout, file_format: str) -> Iterator[bytes]:
+    """The bytes of a token file, in pieces."""
+    tokens = interleave(codes.rows, layout)
+    meta = json.dumps(meta_of(codes, layout))
+    if file_format == "jsonl":
+        yield meta.encode() + b"\n"
+        for first in range(0, tokens.shape[1], 4096):
+            steps = tokens[:, first : first + 4096].T.tolist()
+            yield "".join(json.dumps(step, separators=(",", ":")) + "\n" for step in steps).encode()
+        return
+    file = io.BytesIO()
+    if file_format == "npy":
+        np.save(file, tokens, allow_pickle=False)
+    else:
+        np.savez_compressed(file, tokens=tokens, meta=np.array(meta))
+    yield file.getvalue()
+
+
+def load(data: bytes, *, strict: bool = True) -> Codes | Tokens:
+    """The codes in a token file of any of the formats; of .npy, which says no more, the tokens.
+
+    `strict` as for `tokens.deinterleave`. Errors: FormatError.
+    """
+    if data[:6] == b"\x93NUMPY":
+        return _tokens(_array(data, "tokens"))
+    if data[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        tokens, meta = _from_npz(data)
+    elif data[:1] == b"{":
+        tokens, meta = _from_jsonl(data)
+    else:
+        raise FormatError(
+            "this is no token file: neither .npz nor .npy nor JSON lines with an object first", 0
+        )
+    return _codes(tokens, meta, strict=strict)
+
+
+def _codes(tokens: Tokens, meta: dict[str, Any], *, strict: bool) -> Codes:
+    version = _field(meta, "rvq_tokens", int)
+    if version != VERSION:
+        raise FormatError(f"token file of version {version}; this program reads version {VERSION}")
+    header = _header(meta)
+    codebooks = _field(meta, "codebooks", int)
+    if not 1 <= codebooks <= MAX_N_Q:
+        raise FormatError(f"token file: {codebooks} codebooks: must be 1 .. {MAX_N_Q}")
+    layout = Layout(
+        _field(meta, "pattern", str),
+        codebooks,
+        channels=header.coded_channels,
+        codebook_size=1 << header.code_bits,
+        boundaries=_field(meta, "boundaries", bool),
+    )
+    codes = deinterleave(tokens, layout, strict=strict)
+    same: dict[str, float] = {
+        "steps": tokens.shape[1],
+        "frames": codes.shape[1],
+        "streams": layout.streams,
+        "frame_rate": header.model_rate / header.hop,
+    }
+    for name, here in same.items():
+        said = meta.get(name, here)
+        if said != here:
+            raise FormatError(
+                f"token file: {name} is {said!r} in its meta, but {here} in fact: cut short or altered?"
+            )
+    special = {n: getattr(layout.special, n) for n in ("absent", "empty", "start", "end", "vocabulary")}
+    if meta.get("special", special) != special:
+        raise FormatError(f"token file: special tokens {meta['special']!r}: must be {special!r}")
+    chunks = meta.get("chunks")
+    frames = balance = None
+    if chunks is not None:
+        pairs = [(_integer(f, "chunks"), _integer(b, "chunks")) for f, b in _pairs(chunks, "chunks")]
+        if any(not 1 <= f <= header.frames_per_chunk or not -128 <= b <= 127 for f, b in pairs):
+            raise FormatError(
+                f"token file: a chunk is not [1 .. {header.frames_per_chunk} frames, -128 .. 127 dB]"
+            )
+        frames, balance = [f for f, _ in pairs], [b for _, b in pairs]
+    grid = codes.reshape(header.coded_channels, layout.n_q, codes.shape[1])
+    return Codes.from_array(grid, header, chunk_frames=frames, balance=balance)
+
+
+def _header(meta: dict[str, Any]) -> Header:
+    try:
+        weights_hash = bytes.fromhex(_field(meta, "weights_hash", str))
+    except ValueError:
+        raise FormatError(f"token file: weights_hash {meta['weights_hash']!r} is not hexadecimal") from None
+    tags = _pairs(meta.get("tags", []), "tags")
+    if not all(isinstance(text, str) for tag in tags for text in tag):
+        raise FormatError("token file: tags must be pairs of text")
+    n_samples = meta.get("n_samples")
+    header = Header(
+        sample_rate=_field(meta, "sample_rate", int),
+        channels=_field(meta, "channels", int),
+        coding=_field(meta, "coding", str),
+        model_id=_field(meta, "model_id", str),
+        weights_hash=weights_hash,
+        model_rate=_field(meta, "model_rate", int),
+        hop=_field(meta, "hop", int),
+        code_bits=_field(meta, "code_bits", int),
+        total_n_q=_field(meta, "total_n_q", int),
+        frames_per_chunk=_field(meta, "frames_per_chunk", int),
+        pre_skip=_field(meta, "pre_skip", int),
+        n_samples=None if n_samples is None else _integer(n_samples, "n_samples"),
+        tags=tuple((key, value) for key, value in tags),
+    )
+    check(header)
+    return header
+
+
+def _from_jsonl(data: bytes) -> tuple[Tokens, dict[str, Any]]:
+    lines = data.split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    meta = _object(lines[0])
+    streams = _field(meta, "streams", int)
+    steps = []
+    for number, line in enumerate(lines[1:], 2):
+        step = _json(line, f"line {number}")
+        if not isinstance(step, list) or len(step) != streams or not all(type(t) is int for t in step):
+            raise FormatError(f"token file, line {number}: must be a list of {streams} integers")
+        if not all(0 <= t < 65536 for t in step):
+            raise FormatError(f"token file, line {number}: tokens are 0 .. 65535")
+        steps.append(np.array(step, np.uint16))
+    tokens = np.stack(steps, axis=1) if steps else np.zeros((max(0, streams), 0), np.uint16)
+    return tokens, meta
+
+
+def _from_npz(data: bytes) -> tuple[Tokens, dict[str, Any]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = {}
+            for name in ("tokens", "meta"):
+                info = archive.getinfo(f"{name}.npy")
+                if info.file_size > MAX_BYTES:
+                    raise FormatError(f"token file: {name} has {info.file_size} bytes, more than {MAX_BYTES}")
+                parts[name] = archive.read(info)
+    except KeyError as error:
+        raise FormatError(f"token file: {error.args[0]}; it needs the arrays tokens and meta") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+        raise FormatError(f"token file: the .npz is damaged: {error}") from None
+    meta = _array(parts["meta"], "meta")
+    if meta.shape != () or meta.dtype.kind != "U":
+        raise FormatError("token file: meta must be a text of its own, a JSON object")
+    return _tokens(_array(parts["tokens"], "tokens")), _object(meta.item().encode("utf-8", "surrogatepass"))
+
+
+def _array(data: bytes, name: str) -> npt.NDArray[Any]:
+    """An array from the bytes of a .npy file, sizes checked before anything is made; never of objects."""
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"version {version[0]}.{version[1]} of .npy")
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, fortran, dtype = read(file)
+    except (ValueError, EOFError, OSError, SyntaxError, TypeError) as error:
+        raise FormatError(f"token file: array {name} is damaged: {error}") from None
+    if dtype.hasobject or dtype.itemsize == 0:
+        raise FormatError(f"token file: array {name} of type {dtype} is refused")
+    size = dtype.itemsize
+    for n in shape:
+        size *= n
+    if size != len(data) - file.tell():
+        raise FormatError(
+            f"token file: array {name} should have {size} bytes and has {len(data) - file.tell()}"
+        )
+    array: npt.NDArray[Any] = np.frombuffer(data, dtype, offset=file.tell())
+    return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _tokens(array: npt.NDArray[Any]) -> Tokens:
+    if array.ndim != 2 or array.dtype.kind not in "iu":
+        raise FormatError(f"tokens {list(array.shape)} of type {array.dtype}: must be integers [R, S]")
+    if array.size and not 0 <= array.min() <= array.max() < 65536:
+        raise FormatError(f"token file: tokens from {array.min()} to {array.max()}: must be 0 .. 65535")
+    return array.astype(np.uint16)
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    value = _json(text, "meta")
+    if not isinstance(value, dict):
+        raise FormatError("token file: meta must be a JSON object")
+    return value
+
+
+def _json(text: bytes, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"token file, {where}: no JSON: {error}") from None
+
+
+def _field(meta: dict[str, Any], name: str, kind: type[T]) -> T:
+    if name not in meta:
+        raise FormatError(f"token file: its meta lacks {name!r}")
+    value = meta[name]
+    if type(value) is not kind:
+        raise FormatError(f"token file: {name} is {value!r}, not of type {kind.__name__}")
+    return value
+
+
+def _integer(value: Any, name: str) -> int:
+    if type(value) is not int:
+        raise FormatError(f"token file: {name}: {value!r} is no integer")
+    return value
+
+
+def _pairs(value: Any, name: str) -> list[tuple[Any, Any]]:
+    if not isinstance(value, list) or not all(isinstance(v, list) and len(v) == 2 for v in value):
+        raise FormatError(f"token file: {name} must be a list of pairs")
+    return [(a, b) for a, b in value]
