@@ -2,10 +2,15 @@
 byte.
 """
 
-import numpy as np
-from numpy.typing import NDArray
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from rvqcodec.errors import FormatError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def packed_size(width: int, count: int) -> int:
@@ -24,6 +29,8 @@ def pack(codes: NDArray[np.uint16], width: int) -> bytes:
 
     Raises ValueError when a code does not fit `width` bits.
     """
+    import numpy as np
+
     flat = np.ascontiguousarray(codes, dtype=np.uint16).reshape(-1)
     if flat.size and int(flat.max()) >> width:
         raise ValueError(f"code {int(flat.max())} does not fit {width} bits")
@@ -36,6 +43,8 @@ def unpack(data: bytes, width: int, count: int) -> NDArray[np.uint16]:
 
     Raises FormatError when `data` is longer or shorter than they need, or when a padding bit is set.
     """
+    import numpy as np
+
     if len(data) != packed_size(width, count):
         raise FormatError(
             f"{count} codes of {width} bits take {packed_size(width, count)} bytes, not {len(data)}"

@@ -141,6 +141,7 @@ def as_dict(description: Description, *, verbose: bool = False) -> dict[str, Any
 def as_text(description: Description, *, verbose: bool = False) -> list[str]:
     """A description as lines for people, control characters escaped; `verbose` adds each chunk."""
     d, h = description, description.header
+    longest = f"{h.frames_per_chunk} frames, {h.seconds(h.frames_per_chunk):.2f} s"
     channels = {"mono": "mono", "mid-side": "stereo (mid and side)"}.get(h.coding, f"{h.channels} channels")
     rows = [
         ("model", f"{h.model_id}, weights {h.weights_hash.hex()}"),
@@ -149,7 +150,7 @@ def as_text(description: Description, *, verbose: bool = False) -> list[str]:
         ("bitrate", f"{format_kbps(d.payload_bitrate)} codes, {format_kbps(d.total_bitrate)} in all"
                     f" ({_overhead(d):.2f} % of it container)"),
         ("size", f"{d.total_bytes:,} bytes, 1/{d.ratio:.0f} of 16-bit PCM"),
-        ("chunks", f"{len(d.chunks):,} of up to {h.seconds(h.frames_per_chunk):.2f} s ({h.frames_per_chunk} frames)"),
+        ("chunks", f"{len(d.chunks):,} of up to {longest}"),
     ]  # fmt: skip
     if not d.n_samples:
         rows[3] = ("bitrate", f"{format_kbps(d.nominal_bitrate)} at most; there is no audio")

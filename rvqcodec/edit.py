@@ -31,15 +31,11 @@ class Edited:
 def trim(reader: Reader, output: Writable, total_n_q: int) -> Edited:
     """Writes a file with at most `total_n_q` codebooks a frame over all coded channels.
 
-    The result is, byte for byte, what encoding with that many gives. Raises BitrateError when the file
-    has fewer or its channels cannot share so few.
+    The result is, byte for byte, what encoding with that many gives; a file that has no more stays as it is.
+    Raises BitrateError when the channels cannot share so few.
     """
     header = reader.header
-    if total_n_q > header.total_n_q:
-        raise BitrateError(
-            f"the file has {header.total_n_q} codebooks a frame ({_kbps(header, header.total_n_q)}), not "
-            f"{total_n_q} ({_kbps(header, total_n_q)}); for more, encode the original again"
-        )
+    total_n_q = min(total_n_q, header.total_n_q)
     if header.coding == "discrete":
         total_n_q -= total_n_q % header.channels
     if total_n_q < 1:
@@ -77,8 +73,8 @@ def cut(reader: Reader, output: Writable, first: int, last: int | None) -> Edite
         if first >= known:
             wanted = 0
     if wanted == 0:
-        length = "" if known is None else f"; the file has {known / header.sample_rate:.3f} s"
-        raise RvqError(f"nothing lies from {first / header.sample_rate:g} s on in what is to be kept{length}")
+        length = "" if known is None else f": the file ends at {known / header.sample_rate:.3f} s"
+        raise RvqError(f"nothing to keep from {first / header.sample_rate:g} s on{length}")
     stop = None if wanted is None else at + header.frames_for(wanted)
     writer = Writer(output, replace(header, n_samples=wanted if known is not None else None))
     end = _copy_frames(reader, writer, at, stop)

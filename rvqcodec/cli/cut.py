@@ -65,10 +65,7 @@ def cut(
         with writing(Job(source, output), force=force) as out:
             if last is not None and last <= first:
                 raise RvqError(f"--duration {duration:g} is less than a sample")
-            if span is None:
-                done = cut_file(reader, out, first, last)
-            else:
-                done = cut_frames(reader, out, *span)
+            done = cut_frames(reader, out, *span) if span else cut_file(reader, out, first, last)
     if not quiet and output != STREAM:
         at = span[0] if span else first * header.model_rate // header.sample_rate // header.hop
         length = clock(done.n_samples / header.sample_rate)

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from rvqcodec import files
 from rvqcodec.cli import shared
 from rvqcodec.cli.names import Job, check_target
 from rvqcodec.cli.shared import STREAM
@@ -35,6 +34,8 @@ def writing(job: Job, *, force: bool) -> Iterator[BinaryIO]:
         yield shared.stdout()
         return
     check_target(job, force=force)
+    from rvqcodec import files  # not above: verbs that only read start faster
+
     with files.replacing(job.target, force=force) as file:
         yield file
 

@@ -50,9 +50,13 @@ def trim(
         with batch.item(called(job.source)), reading(job.source) as file:
             reader = Reader(file)
             header = reader.header
-            total = codebooks if bits is None else bitrates.total_n_q(bits, header.coded_channels)
+            total = codebooks or bitrates.total_n_q(bits or 0, header.coded_channels)
+            if total > header.total_n_q and not quiet:
+                shared.say(
+                    f"{called(job.source)}: has only {header.total_n_q} codebooks a frame and stays as it is"
+                )
             with writing(job, force=force) as out:
-                done = trim_file(reader, out, total or 1)
+                done = trim_file(reader, out, total)
             if not quiet and job.target != STREAM:
                 rate = done.total_bytes * 8 * header.sample_rate / done.n_samples if done.n_samples else 0
                 shared.say(f"{job.target}: {done.total_bytes:,} bytes, {format_kbps(round(rate, -1))}")

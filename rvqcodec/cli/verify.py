@@ -47,10 +47,9 @@ def verify(inputs: tuple[str, ...], as_json: bool, decoding: bool, quiet: bool) 
 
 def _lines(name: str, verdict: Verdict) -> list[str]:
     shown = printable(called(name))
+    length = clock(verdict.seconds)
     if verdict.ok:
-        return [
-            f"{shown}: ok, {clock(verdict.seconds)} in {verdict.chunks:,} chunks, {verdict.total_bytes:,} bytes"
-        ]
+        return [f"{shown}: ok, {length} in {verdict.chunks:,} chunks, {verdict.total_bytes:,} bytes"]
     lines = [f"{shown}: {_fault(verdict, fault)}" for fault in verdict.faults]
     if verdict.header is None:
         return lines
@@ -58,7 +57,7 @@ def _lines(name: str, verdict: Verdict) -> list[str]:
     return [
         *lines,
         f"{shown}: DAMAGED in {count:,} place{'s' * (count > 1)}, {verdict.lost_seconds:.2f} s of "
-        f"{clock(verdict.seconds)} lost; rvq decode --salvage gives the rest",
+        f"{length} lost; rvq decode --salvage gives the rest",
     ]
 
 

@@ -1,16 +1,20 @@
 """What follows the header: `Chunk` and `End`, their rules and bytes; `Damage`, what was lost."""
 
+from __future__ import annotations
+
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from rvqcodec import bits
 from rvqcodec.container.header import MAX_CHANNELS, MAX_FRAMES_PER_CHUNK, MAX_N_Q, MAX_SAMPLES, Header
 from rvqcodec.errors import FormatError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MARK = 0xD5
 CHUNK, END = ord("C"), ord("E")
@@ -58,7 +62,7 @@ class RawChunk:
     position: int
     size: int
 
-    def without_payload(self) -> "RawChunk":
+    def without_payload(self) -> RawChunk:
         """The same, to be kept in numbers."""
         return replace(self, payload=b"")
 
@@ -142,6 +146,8 @@ def pack_chunk(
 
 def pack_codes(header: Header, codes: Sequence[NDArray[np.uint16]]) -> bytes:
     """The payload: channel by channel, codebook by codebook, frame by frame, without gaps."""
+    import numpy as np  # not above: see bits
+
     return bits.pack(np.concatenate([np.asarray(c, np.uint16).reshape(-1) for c in codes]), header.code_bits)
 
 
