@@ -30,6 +30,7 @@ from rvqcodec.report.run import (
     Row,
     Run,
     groups_of,
+    keep_audio,
     kind_of,
     load_run,
     save_run,
@@ -99,19 +100,18 @@ def measure_folder(options: argparse.Namespace) -> Run:
         for path in paths:
             samples = prepare(path, stereo=options.stereo)
             clip = describe(path, samples)
-            folder = None
+            keep_beside = None
             if options.out and kept.get(clip.kind, 0) < options.audio:
                 kept[clip.kind] = kept.get(clip.kind, 0) + 1
-                folder = options.out.with_suffix(".audio")
-                clip = replace(clip, audio=keep(samples, folder, f"{clip.name}.reference"))
+                keep_beside = options.out
+                reference = keep_audio(samples, RATE, options.out, f"{clip.name}.reference")
+                clip = replace(clip, audio=reference)
             rows = []
             for codec in codecs:
                 bar.set_postfix_str(f"{clip.name} {codec.name}")
-                row = old.get((clip.sha256, codec.name)) if codec.family != "rvq" and folder is None else None
                 names = [n for n in wanted if clip.kind == "speech" or n == "visqol"]
-                if row is None or not all(row.figures.get(name) is not None for name in names):
-                    row = measure_one(clip, samples, codec, names, folder)
-                rows.append(replace(row, clip=clip.name))
+                known = old.get((clip.sha256, codec.name)) if codec.family != "rvq" else None
+                rows.append(measure_one(clip, samples, codec, names, keep_beside, known))
                 bar.update()
             run = replace(run, clips=(*run.clips, clip), rows=(*run.rows, *rows))
             if options.out:
@@ -167,8 +167,8 @@ def rvq(bitrate: int, model: str | None) -> Peer:
 
         wav = folder / "in.wav"
         sf.write(wav, samples.T, RATE, subtype="PCM_16")
-        encoded, decoded = code_file(wav, folder, bitrate, model=model)
-        return encoded, decoded
+        result = code_file(wav, folder, bitrate, model=model)
+        return result.encoded, result.decoded.samples
 
     return Peer("rvq", bitrate, (), code)
 
@@ -198,23 +198,26 @@ def describe(path: Path, samples: Samples) -> Clip:
     return Clip(path.stem, kind_of(path.name), samples.shape[1] / RATE, RATE, samples.shape[0], digest)
 
 
-def measure_one(clip: Clip, samples: Samples, codec: Peer, names: Sequence[str], folder: Path | None) -> Row:
-    """One clip through one codec; its audio is kept in `folder` if there is one."""
+def measure_one(
+    clip: Clip, samples: Samples, codec: Peer, names: Sequence[str], out: Path | None, known: Row | None
+) -> Row:
+    """One clip through one codec; its audio is kept beside the run `out` if there is one.
+
+    `known`: the row of an earlier run, which is taken when it holds all the figures asked for.
+    """
+    known = known if known and all(known.figures.get(name) is not None for name in names) else None
+    if known and not out:
+        return replace(known, clip=clip.name)
     with tempfile.TemporaryDirectory() as work:
         encoded, decoded = codec.code(samples, Path(work))
         size = encoded.stat().st_size
+    audio = keep_audio(decoded, RATE, out, f"{clip.name}.{codec.name}") if out else None
+    if known:
+        return replace(known, clip=clip.name, audio=audio)
     result = measure(samples, decoded, RATE, perceptual_metrics=names, align=codec.align)
     figures = {k: v for k, v in result.to_dict().items() if k in names or k not in PERCEPTUAL}
-    audio = keep(decoded, folder, f"{clip.name}.{codec.name.replace(' ', '-')}") if folder else None
     rate = size * 8 / clip.seconds
     return Row(clip.name, codec.name, codec.family, codec.asked, size, rate, figures, audio)
-
-
-def keep(samples: Samples, folder: Path, name: str) -> str:
-    """Write samples as 16-bit FLAC; gives the path relative to the run."""
-    folder.mkdir(exist_ok=True)
-    sf.write(folder / f"{name}.flac", np.clip(samples.T, -1.0, 1.0), RATE, subtype="PCM_16")
-    return f"{folder.name}/{name}.flac"
 
 
 if __name__ == "__main__":

@@ -112,6 +112,13 @@ def test_band_limit(hertz: int) -> None:
     assert found.mel > 1
 
 
+def test_a_noise_floor_above_the_limit_keeps_nothing() -> None:
+    x = low_pass(noise(1.5), 8000) + noise(1.5, 7, 3e-4)
+    found = measure(x, low_pass(x, 4000) + (noise(1.5, 9, 2e-4) - low_pass(noise(1.5, 9, 2e-4), 10000)), RATE)
+    assert found.highest_held == RATE / 2
+    assert found.highest_kept == pytest.approx(4000, abs=200)
+
+
 def test_what_the_reference_lacks_is_not_asked_for() -> None:
     x = low_pass(noise(1.5), 5000)
     found = measure(x, x + noise(1.5, 3, 1e-3), RATE)

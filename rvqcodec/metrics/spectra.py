@@ -97,15 +97,17 @@ def spectral_distances(reference: Samples, other: Samples, sample_rate: int) -> 
 
 BAND_HERTZ = 200.0
 KEPT_DECIBEL = 20.0  # a band counts as kept when it lost less than this
+LOST_BANDS = 5  # so many in a row: what is above is gone
 BAND_FLOOR = 1e-10  # power of a band (full scale: 1) that a 16-bit recording can hold: -100 dB
 BAND_RANGE = 1e-9  # a band weaker than this against the strongest holds nothing to keep: -90 dB
 
 
 def highest_frequencies(reference: Samples, other: Samples, sample_rate: int) -> tuple[float, float]:
-    """Highest frequency (Hz) that `reference` [n] holds, and the highest of those that `other` [n] kept.
+    """Highest frequency (Hz) that `reference` [n] holds, and the one up to which `other` [n] kept them.
 
     Long-term power in bands of 200 Hz: the reference holds a band that is above -100 dB of full scale and
-    within 90 dB of its strongest; the other kept it when its own band is at most 20 dB weaker.
+    within 90 dB of its strongest; the other kept it when its own band is at most 20 dB weaker. Kept up to where
+    1 kHz in a row is lost: beyond, a noise floor may stand in for what is gone.
     """
     window = 2048
     power_a, power_b = _long_term_power(reference, window), _long_term_power(other, window)
@@ -113,6 +115,13 @@ def highest_frequencies(reference: Samples, other: Samples, sample_rate: int) ->
     a, b = np.bincount(band, power_a), np.bincount(band, power_b)
     held = (a > BAND_FLOOR) & (a > a.max() * BAND_RANGE)
     kept = held & (b >= a * 10.0 ** (-KEPT_DECIBEL / 10.0))
+    where = np.flatnonzero(held)
+    run = 0
+    for index in where:
+        run = 0 if kept[index] else run + 1
+        if run == LOST_BANDS:
+            kept[index:] = False
+            break
     return _top_edge(held, sample_rate), _top_edge(kept, sample_rate)
 
 

@@ -9,7 +9,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rvqcodec.errors import RvqError
+
+Samples = NDArray[np.float32]
+
 
 SCHEMA = "rvq-run-1"
 KINDS = ("speech", "music", "sound")
@@ -78,6 +84,18 @@ def save_run(run: Run, path: Path) -> None:
     temporary = path.with_name(path.name + ".part")
     temporary.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
     os.replace(temporary, path)
+
+
+def keep_audio(samples: Samples, sample_rate: int, run: Path, name: str) -> str:
+    """Write float32 [C, n] as 16-bit FLAC into the folder beside a run; gives the path from the run on."""
+    from rvqcodec.audio import open_output
+
+    folder = run.with_suffix(".audio")
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name.replace(' ', '-')}.flac"
+    with open_output(path, sample_rate, samples.shape[0], n_samples=samples.shape[1]) as output:
+        output.write(samples)
+    return f"{folder.name}/{path.name}"
 
 
 def load_run(path: Path) -> Run:

@@ -1,0 +1,147 @@
+"""`rvq compare`: how far one recording is from another, in figures and as a picture."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rvqcodec.cli import shared
+
+if TYPE_CHECKING:
+    from rvqcodec.metrics import Measurement
+    from rvqcodec.report.recording import Recording
+
+JUDGED_SECONDS = 60.0  # PESQ, STOI and ViSQOL are made for clips, and ViSQOL takes seconds per second
+
+
+@click.command()
+@click.argument("reference")
+@click.argument("other")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+@click.option("--plot", type=click.Path(dir_okay=False), metavar="PNG",
+              help="Draw both spectrograms and their difference.")
+@click.option("--fast", is_flag=True, help="Leave out PESQ, STOI and ViSQOL.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+              help="Where an .rvq file is decoded; auto takes CUDA where there is one.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite a picture that exists.")
+@shared.guarded
+def compare(
+    reference: str, other: str, as_json: bool, plot: str | None, fast: bool, device: str, force: bool
+) -> None:  # fmt: skip
+    """Measure how far OTHER is from REFERENCE.
+
+    Either may be an audio file, an .rvq file (decoded on the way), or - for stdin. Delays up to 100 ms are
+    found, told and taken out. PESQ, STOI and ViSQOL (clips up to 60 s) need: pip install 'rvqcodec[metrics]'.
+    """
+    if reference == other == shared.STREAM:
+        raise click.UsageError("only one of REFERENCE and OTHER can be - (stdin)")
+    if plot:
+        refuse_existing(plot, force=force)
+    from rvqcodec.metrics import measure
+    from rvqcodec.report.recording import make_alike, read_recording
+
+    sources = [read_recording(name, device=device) for name in (reference, other)]
+    a, b, notes = make_alike(*sources)
+    seconds = min(a.seconds, b.seconds)
+    names, absent = judged_metrics(seconds, fast=fast)
+    found = measure(a.samples, b.samples, a.sample_rate, perceptual_metrics=names)
+    if plot:
+        draw(plot, a, b, found)
+    if as_json:
+        recordings = dict(zip(("reference", "other"), map(_about, sources), strict=True))
+        click.echo(json.dumps({**recordings, "figures": found.to_dict(), "notes": notes}, indent=2))
+        return
+    for label, source in zip(("reference", "other"), sources, strict=True):
+        click.echo(f"{label:<12}{_line(source)}")
+    for note in notes:
+        click.echo(f"{'note':<12}{note}")
+    click.echo()
+    for label, value in lines(found, absent):
+        click.echo(f"{label:<26}{value}")
+
+
+def refuse_existing(target: str, *, force: bool) -> None:
+    """Raise RvqError when a result would overwrite a file, or has no folder to go to."""
+    from rvqcodec.errors import RvqError
+
+    if Path(target).exists() and not force:
+        raise RvqError(f"{target} exists; use -f to overwrite it")
+    if not Path(target).absolute().parent.is_dir():
+        raise RvqError(f"{target}: there is no such folder")
+
+
+def judged_metrics(seconds: float, *, fast: bool, visqol: bool = True) -> tuple[list[str], dict[str, str]]:
+    """Which of STOI, PESQ and ViSQOL to take, and for each of the others why not."""
+    from rvqcodec.metrics import INSTALL, PERCEPTUAL, missing
+
+    absent = {}
+    for name in PERCEPTUAL:
+        if fast or (name == "visqol" and not visqol):
+            absent[name] = ""
+        elif missing(name):
+            absent[name] = f"not installed: {INSTALL}"
+        elif seconds > JUDGED_SECONDS:
+            absent[name] = f"only for clips up to {JUDGED_SECONDS:.0f} s"
+    return [name for name in PERCEPTUAL if name not in absent], absent
+
+
+def lines(found: "Measurement", absent: dict[str, str]) -> list[tuple[str, str]]:
+    """The figures as (label, text), best first to read."""
+    kept, held = found.highest_kept / 1000, found.highest_held / 1000
+    rows = [
+        ("compared", f"{found.seconds:.3f} s, other later by {found.delay * 1000:.2f} ms"),
+        ("mel distance", f"{found.mel:.3f}"),
+        ("STFT distance", f"{found.stft:.3f}"),
+        ("SI-SDR", _with_unit(found.si_sdr, "dB", 1)),
+        ("log-spectral distance", f"{found.log_spectral:.1f} dB"),
+        ("loudness difference", _with_unit(found.loudness, "LU", 2, sign=True)),
+        ("frequencies kept", f"up to {kept:.1f} of {held:.1f} kHz"),
+    ]
+    for name, label, decimals, range_ in (
+        ("stoi", "STOI", 3, "0 to 1"),
+        ("pesq", "PESQ wide band", 2, "1 to 4.6"),
+        ("visqol", "ViSQOL", 2, "1 to 5"),
+    ):
+        value: float | None = getattr(found, name)
+        if name in absent:
+            if absent[name]:
+                rows.append((label, absent[name]))
+        else:
+            text = "too short or silent" if value is None else f"{value:.{decimals}f} ({range_})"
+            rows.append((label, text))
+    return rows
+
+
+def draw(target: str, a: "Recording", b: "Recording", found: "Measurement") -> None:
+    """The picture of two recordings, the delay that was found taken out."""
+    from rvqcodec import files, plot
+    from rvqcodec.metrics.align import shift_to_fit
+
+    x, y = shift_to_fit(a.samples, b.samples, round(found.delay * a.sample_rate))
+    with files.replacing(target, force=True) as sink:
+        plot.comparison_plot(x, y, a.sample_rate, sink, names=(Path(a.name).name, Path(b.name).name))
+
+
+def _with_unit(value: float | None, unit: str, decimals: int, *, sign: bool = False) -> str:
+    return "-" if value is None else f"{value:{'+' if sign else ''}.{decimals}f} {unit}"
+
+
+def _line(recording: "Recording") -> str:
+    channels = "1 channel" if recording.channels == 1 else f"{recording.channels} channels"
+    text = f"{recording.name}: {recording.sample_rate} Hz, {channels}, {recording.seconds:.2f} s"
+    if recording.coded and recording.file_bytes is not None:
+        kbps = recording.file_bytes * 8 / recording.seconds / 1000
+        text += f", {recording.file_bytes} bytes, {kbps:.2f} kbps"
+    return text
+
+
+def _about(recording: "Recording") -> dict[str, Any]:
+    return {
+        "name": recording.name,
+        "sample_rate": recording.sample_rate,
+        "channels": recording.channels,
+        "seconds": recording.seconds,
+        "file_bytes": recording.file_bytes,
+        "coded": recording.coded,
+    }

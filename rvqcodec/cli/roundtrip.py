@@ -1,0 +1,122 @@
+"""`rvq roundtrip`: encode, decode and compare at several bitrates, in one table."""
+
+import json
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rvqcodec import bitrate as bitrates
+from rvqcodec.cli import shared
+from rvqcodec.cli.compare import judged_metrics, refuse_existing
+
+if TYPE_CHECKING:
+    from rvqcodec.report.recording import Recording
+    from rvqcodec.report.run import Clip, Run
+
+
+@click.command()
+@click.argument("source", metavar="INPUT")
+@click.option("-b", "--bitrate", default="1.5,3,6,12", show_default=True, metavar="LIST",
+              help="Bitrates, separated by commas, as for encode.")
+@click.option("--mono", is_flag=True, help="Mix all channels down to one first.")
+@click.option("--model", metavar="ID", help="Model to use (see `rvq models`).")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+              help="Where the network runs; auto takes CUDA where there is one.")
+@click.option("--visqol", is_flag=True, help="Measure ViSQOL too; takes about a second per second.")
+@click.option("--fast", is_flag=True, help="Leave out PESQ and STOI.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+@click.option("--out", type=click.Path(dir_okay=False), metavar="RUN.json",
+              help="Keep figures and audio for `rvq report`; the audio goes to a folder beside it.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite a run that exists.")
+@shared.guarded
+def roundtrip(
+    source: str, bitrate: str, mono: bool, model: str | None, device: str, visqol: bool, fast: bool,
+    as_json: bool, out: str | None, force: bool,
+) -> None:  # fmt: skip
+    """Encode INPUT, decode it and compare, at several bitrates.
+
+    INPUT is an audio file. kbps is that of the whole .rvq file; ratio is against 16-bit samples.
+    """
+    from rvqcodec.errors import AudioError
+
+    asked = sorted({bitrates.parse_bitrate(text) for text in bitrate.split(",")})
+    if source == shared.STREAM:
+        raise AudioError("stdin can be read only once; save it to a file first")
+    if out:
+        refuse_existing(out, force=force)
+    from rvqcodec.report.recording import read_recording
+
+    original = read_recording(source, device=device)
+    if original.coded:
+        raise AudioError(f"{source}: is an .rvq file already; give the audio it was made from")
+    run = _measure(original, source, asked, mono, model, device, visqol, fast, Path(out) if out else None)
+    if as_json:
+        from dataclasses import asdict
+
+        click.echo(json.dumps([asdict(row) for row in run.rows], indent=2))
+    else:
+        click.echo(_table(run))
+
+
+def _measure(
+    original: "Recording", source: str, asked: list[int], mono: bool, model: str | None, device: str,
+    visqol: bool, fast: bool, out: Path | None,
+) -> "Run":  # fmt: skip
+    from rvqcodec.metrics import PERCEPTUAL, measure
+    from rvqcodec.report.recording import make_alike
+    from rvqcodec.report.roundtrip import code_file
+    from rvqcodec.report.run import Row, Run, keep_audio, save_run
+
+    names, _ = judged_metrics(original.seconds, fast=fast, visqol=visqol)
+    clip = _clip(original, out)
+    rows = []
+    with (
+        tempfile.TemporaryDirectory(prefix="rvq-") as folder,
+        shared.Progress(label="roundtrip", unit="bitrate", quiet=False) as progress,
+    ):
+        for bits_per_second in asked:
+            result = code_file(source, Path(folder), bits_per_second, mono=mono, model=model, device=device)
+            a, b, _ = make_alike(original, result.decoded)
+            found = measure(a.samples, b.samples, a.sample_rate, perceptual_metrics=names)
+            figures = {k: v for k, v in found.to_dict().items() if k in names or k not in PERCEPTUAL}
+            name = f"rvq {bits_per_second / 1000:g}"
+            audio = keep_audio(b.samples, b.sample_rate, out, f"{clip.name}.{name}") if out else None
+            size = result.encoded_bytes
+            rows.append(
+                Row(clip.name, name, "rvq", bits_per_second, size, result.bits_per_second, figures, audio)
+            )
+            progress.to(len(rows), len(asked))
+    run = Run(shlex.join(["rvq", *sys.argv[1:]]), (clip,), tuple(rows))
+    if out:
+        save_run(run, out)
+    return run
+
+
+def _clip(original: "Recording", out: Path | None) -> "Clip":
+    import hashlib
+
+    from rvqcodec.report.run import Clip, keep_audio, kind_of
+
+    name = Path(original.name).stem
+    digest = hashlib.sha256(original.samples.tobytes()).hexdigest()
+    audio = keep_audio(original.samples, original.sample_rate, out, f"{name}.reference") if out else None
+    rate, channels = original.sample_rate, original.channels
+    return Clip(name, kind_of(name), original.seconds, rate, channels, digest, audio)
+
+
+def _table(run: "Run") -> str:
+    from rvqcodec.report.run import COLUMNS, shown, table
+
+    clip = run.clips[0]
+    raw_bits = 16 * clip.sample_rate * clip.channels
+    columns = [c for c in COLUMNS if any(c.name in row.figures for row in run.rows)]
+    cells = []
+    for row in run.rows:
+        ratio = f"1:{raw_bits / row.bits_per_second:.0f}"
+        figures = [shown(row.figures.get(c.name), c) for c in columns]
+        cells.append([f"{row.asked / 1000:g}", f"{row.bits_per_second / 1000:.2f}", ratio, *figures])
+    return table(["asked", "kbps", "ratio", *(c.heading for c in columns)], cells)

@@ -1,0 +1,129 @@
+"""Recordings whole in memory, for comparing: audio files, `.rvq` files decoded on the way, stdin."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvqcodec.container.header import MAGIC
+from rvqcodec.errors import AudioError
+from rvqcodec.metrics.perceptual import resample
+
+Samples = NDArray[np.float32]
+
+LONGEST = 1800.0  # seconds: beyond, a comparison would need gigabytes
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Samples float32 [C, n] at `sample_rate` (Hz); `file_bytes` of their file, None from a pipe."""
+
+    name: str
+    samples: Samples
+    sample_rate: int
+    file_bytes: int | None = None
+    coded: bool = False  # was an `.rvq` file
+
+    @property
+    def channels(self) -> int:
+        return int(self.samples.shape[0])
+
+    @property
+    def seconds(self) -> float:
+        return float(self.samples.shape[1] / self.sample_rate)
+
+
+def read_recording(source: str, *, device: str = "auto") -> Recording:
+    """Read a file or stdin ("-"); an `.rvq` file, known by its first bytes, is decoded.
+
+    Errors: RvqError, OSError.
+    """
+    if source != "-":
+        return _read(source, source, device)
+    with _spooled() as path:
+        return replace(_read(path, "stdin", device), file_bytes=None)
+
+
+def _read(path: str, name: str, device: str) -> Recording:
+    if not os.path.exists(path):
+        raise AudioError(f"{name}: no such file")
+    if os.path.isdir(path):
+        raise AudioError(f"{name}: is a folder; name a file")
+    with open(path, "rb") as file:
+        coded = file.read(len(MAGIC)) == MAGIC
+    if not coded:
+        return _samples(path, name, os.path.getsize(path))
+    from rvqcodec.codec import DecodeOptions, decode_file
+
+    with tempfile.TemporaryDirectory(prefix="rvq-") as folder:
+        decoded = Path(folder) / "decoded.wav"
+        decode_file(path, decoded, DecodeOptions(device=device, subtype="FLOAT"))
+        return replace(_samples(str(decoded), name, os.path.getsize(path)), coded=True)
+
+
+def _samples(path: str, name: str, file_bytes: int) -> Recording:
+    from rvqcodec.audio import open_input
+
+    with open_input(path) as audio:
+        blocks = []
+        for block in audio.blocks(audio.sample_rate):
+            blocks.append(block)
+            if audio.samples_read > LONGEST * audio.sample_rate:
+                most = f"{LONGEST / 60:.0f} minutes"
+                raise AudioError(f"{name}: longer than {most}, the most that is compared; cut a part out")
+        if not blocks:
+            raise AudioError(f"{name}: has no samples")
+        return Recording(name, np.concatenate(blocks, axis=1), audio.sample_rate, file_bytes)
+
+
+@contextmanager
+def _spooled() -> Iterator[str]:
+    """Stdin as a temporary file, because what it is shows only in its first bytes."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise AudioError("stdin is a terminal; pipe audio in or name a file")
+    with tempfile.TemporaryDirectory(prefix="rvq-") as folder:
+        path = os.path.join(folder, "stdin")
+        with open(path, "wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        yield path
+
+
+def make_alike(reference: Recording, other: Recording) -> tuple[Recording, Recording, list[str]]:
+    """Both at the higher of their rates, and both mono if one of them is; and notes that say so.
+
+    Raises AudioError for other differences in channels.
+    """
+    notes = []
+    if reference.channels != other.channels:
+        if min(reference.channels, other.channels) != 1:
+            raise AudioError(
+                f"cannot compare {reference.channels} channels ({reference.name}) with {other.channels} "
+                f"({other.name}): give both the same number, or make one mono"
+            )
+        wider = reference if reference.channels > 1 else other
+        notes.append(f"{wider.name} was mixed down to mono, as the other is")
+        reference, other = _mono(reference), _mono(other)
+    rate = max(reference.sample_rate, other.sample_rate)
+    for recording in (reference, other):
+        if recording.sample_rate != rate:
+            rates = f"from {recording.sample_rate} to {rate} Hz"
+            notes.append(f"{recording.name} was taken {rates}, the other's rate")
+    if abs(reference.seconds - other.seconds) > 0.001:
+        notes.append(f"lengths differ: {reference.seconds:.3f} s and {other.seconds:.3f} s")
+    return _at(reference, rate), _at(other, rate), notes
+
+
+def _mono(recording: Recording) -> Recording:
+    return replace(recording, samples=recording.samples.mean(axis=0, keepdims=True, dtype=np.float32))
+
+
+def _at(recording: Recording, rate: int) -> Recording:
+    samples = resample(recording.samples, recording.sample_rate, rate)
+    return replace(recording, samples=samples, sample_rate=rate)
