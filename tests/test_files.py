@@ -24,9 +24,14 @@ def test_the_name_appears_only_at_the_end(tmp_path: Path) -> None:
 def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
     target = tmp_path / "a.rvq"
     target.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), files.replacing(target, force=True) as file:
-        file.write(b"new")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with files.replacing(target, force=True) as file:
+            file.write(b"new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert target.read_bytes() == b"old"
     assert names_in(tmp_path) == ["a.rvq"]
 
@@ -41,9 +46,14 @@ def test_what_exists_is_replaced_only_by_force(tmp_path: Path) -> None:
 
 def test_a_file_that_turns_up_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     target = tmp_path / "a.rvq"
-    with pytest.raises(FileExistsError, match="use -f"), files.replacing(target) as file:
-        file.write(b"new")
-        target.write_bytes(b"theirs")
+
+    def overtaken() -> None:
+        with files.replacing(target) as file:
+            file.write(b"new")
+            target.write_bytes(b"theirs")
+
+    with pytest.raises(FileExistsError, match="use -f"):
+        overtaken()
     assert target.read_bytes() == b"theirs"
     assert names_in(tmp_path) == ["a.rvq"]
 

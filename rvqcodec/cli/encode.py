@@ -10,11 +10,14 @@ from rvqcodec.cli.jobs import run_jobs
 from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
 from rvqcodec.cli.shared import STREAM, Batch
 
+DEFAULT_BITRATE = "6kbps"
+
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("-b", "--bitrate", default="6kbps", show_default=True,
-              help="The most that the payload takes: 6kbps, 6k, 6, 6000; 0.375 to 12 kbps per channel.")
+@click.option("-b", "--bitrate", metavar="KBPS",
+              help="The most that the payload takes: 6kbps, 6k, 6 or 6000; 0.375 to 12 kbps a channel."
+              "  [default: 6kbps]")
 @click.option("-q", "--codebooks", type=click.IntRange(min=1), metavar="N",
               help="Codebooks a frame, over all channels, 0.375 kbps each; instead of -b.")
 @click.option("-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.")
@@ -39,7 +42,7 @@ from rvqcodec.cli.shared import STREAM, Batch
 @click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
 @shared.guarded
 def encode(
-    inputs: tuple[str, ...], bitrate: str, codebooks: int | None, output: str | None, mono: bool,
+    inputs: tuple[str, ...], bitrate: str | None, codebooks: int | None, output: str | None, mono: bool,
     model: str | None, device: str, chunk: float | None, tags: tuple[str, ...], raw: bool,
     rate: int | None, channels: int | None, sample_format: str, recursive: bool, jobs: int, verify: bool,
     force: bool, quiet: bool,
@@ -50,7 +53,9 @@ def encode(
     Several inputs give one result each; a bad one does not stop the others, and the exit code is then 1.
     Nothing is overwritten without -f.
     """
-    bits_per_second = bitrates.parse_bitrate(bitrate)
+    if bitrate is not None and codebooks is not None:
+        raise click.UsageError("-b and -q say the same thing; give one of them")
+    bits_per_second = bitrates.parse_bitrate(bitrate or DEFAULT_BITRATE)
     own_tags = tuple(_tag(text) for text in tags)
     if not raw and (rate is not None or channels is not None):
         raise click.UsageError("--rate and --channels describe --raw input; other inputs say themselves")
