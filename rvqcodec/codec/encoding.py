@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -94,11 +94,53 @@ def _encode(
 ) -> tuple[EncodeReport, bytes]:
     """The line itself; gives the report and a digest of the codes."""
     model = models.load(options.model, options.device)
+    tags = _tags(audio, options.tags)
+    header = header_of(model, options, audio.sample_rate, audio.channels, audio.n_samples, tags)
+    writer = Writer(sink, header)
+    sink.flush()
+    encoder = Encoder(model, header, mono=options.mono)
+    length = None if audio.expected is None else audio.expected / audio.sample_rate
+    digest = hashlib.sha256()
+
+    def write(ready: Iterable[Chunk]) -> None:
+        for chunk in ready:
+            writer.write_chunk(chunk)
+            sink.flush()  # a pipe's reader hears this chunk now
+            _digest(digest, chunk)
+
+    for block in audio.blocks(audio.sample_rate):
+        write(encoder.push(block))
+        if progress is not None:
+            progress(audio.samples_read / audio.sample_rate, length)
+    write(encoder.flush())
+    writer.close(audio.samples_read)
+    if audio.repaired:
+        audio.warnings.append(f"{audio.name}: {audio.repaired:,} samples were NaN, infinite or absurd: repaired")
+    sink.flush()
+    report = EncodeReport(
+        audio.sample_rate,
+        header.channels,
+        audio.samples_read,
+        writer.payload_bytes,
+        writer.total_bytes,
+        tuple(audio.warnings),
+    )
+    return report, digest.digest()
+
+
+def header_of(
+    model: models.Model,
+    options: EncodeOptions,
+    sample_rate: int,
+    channels: int,
+    n_samples: int | None,
+    tags: tuple[tuple[str, str], ...],
+) -> Header:
+    """The header of a recording that a model will encode; `channels` and `n_samples` are the audio's."""
     config = model.config
-    channels = 1 if options.mono else audio.channels
-    total = _total_n_q(options, channels, config.max_n_q)
-    header = Header(
-        sample_rate=audio.sample_rate,
+    channels = 1 if options.mono else channels
+    return Header(
+        sample_rate=sample_rate,
         channels=channels,
         coding=coding_of(channels),
         model_id=model.model_id,
@@ -106,49 +148,35 @@ def _encode(
         model_rate=config.sample_rate,
         hop=config.hop,
         code_bits=config.code_bits,
-        total_n_q=total,
+        total_n_q=_total_n_q(options, channels, config.max_n_q),
         frames_per_chunk=_frames_per_chunk(options.chunk_seconds, config.sample_rate / config.hop),
         pre_skip=config.sub_frame,
-        n_samples=audio.n_samples,
-        tags=_tags(audio, options.tags),
+        n_samples=n_samples,
+        tags=tags,
     )
-    writer = Writer(sink, header)
-    sink.flush()
-    chunks = Chunker(header)
-    resampler = Resampler(audio.sample_rate, header.model_rate, channels)
-    encoder = StreamEncoder(model.codec, channels, chunks.n_q_needed)
-    length = None if audio.expected is None else audio.expected / audio.sample_rate
-    digest = hashlib.sha256()
 
-    def write(ready: Iterator[Chunk]) -> None:
-        for chunk in ready:
-            writer.write_chunk(chunk)
-            sink.flush()  # a pipe's reader hears this chunk now
-            _digest(digest, chunk)
 
-    for block in audio.blocks(audio.sample_rate):
-        samples = resampler.push(coded_channels(block, mono=options.mono))
-        chunks.push_samples(samples)
-        write(chunks.push_codes(encoder.push(samples)))
-        if progress is not None:
-            progress(audio.samples_read / audio.sample_rate, length)
-    samples = resampler.flush()
-    chunks.push_samples(samples)
-    write(chunks.push_codes(encoder.push(samples)))
-    write(chunks.push_codes(encoder.flush(), last=True))
-    writer.close(audio.samples_read)
-    if audio.repaired:
-        audio.warnings.append(f"{audio.name}: {audio.repaired:,} samples were NaN, infinite or absurd: repaired")
-    sink.flush()
-    report = EncodeReport(
-        audio.sample_rate,
-        channels,
-        audio.samples_read,
-        writer.payload_bytes,
-        writer.total_bytes,
-        tuple(audio.warnings),
-    )
-    return report, digest.digest()
+class Encoder:
+    """A recording's samples to chunks of its codes, the same for any cutting: push, then flush once."""
+
+    def __init__(self, model: models.Model, header: Header, *, mono: bool = False) -> None:
+        self._mono = mono
+        self._chunker = Chunker(header)
+        self._resampler = Resampler(header.sample_rate, header.model_rate, header.coded_channels)
+        self._encoder = StreamEncoder(model.codec, header.coded_channels, self._chunker.n_q_needed)
+
+    def push(self, samples: NDArray[np.float32]) -> list[Chunk]:
+        """Take the audio's float32 [C, n] at its own rate; give the chunks that are full."""
+        return self._step(self._resampler.push(coded_channels(samples, mono=self._mono)))
+
+    def flush(self) -> list[Chunk]:
+        """The remaining chunks."""
+        chunks = self._step(self._resampler.flush())
+        return chunks + list(self._chunker.push_codes(self._encoder.flush(), last=True))
+
+    def _step(self, samples: NDArray[np.float32]) -> list[Chunk]:
+        self._chunker.push_samples(samples)
+        return list(self._chunker.push_codes(self._encoder.push(samples)))
 
 
 def coded_channels(samples: NDArray[np.float32], *, mono: bool = False) -> NDArray[np.float32]:
