@@ -16,7 +16,7 @@ from rvqcodec.codec import models
 from rvqcodec.codec.encoding import Progress, split_n_q
 from rvqcodec.container import Damage, Header, Reader
 from rvqcodec.errors import AudioError, BitrateError
-from rvqcodec.stream import CONTEXT_FRAMES, StreamDecoder
+from rvqcodec.stream import StreamDecoder
 
 # Samples at the model's rate that the resampler is given before the first one wanted, so that it has settled.
 SETTLE = 4096
@@ -208,7 +208,7 @@ def _decoded(
     header = part.header
     model = models.load_for(header, options.device)
     total = _total_n_q(header, options.n_q)
-    begin = part.first_frame(CONTEXT_FRAMES)
+    begin = part.first_frame(StreamDecoder.context(model.codec))
     if begin:
         reader.seek_frame(begin)
     decoder: StreamDecoder | None = None
