@@ -1,0 +1,144 @@
+"""Network blocks that know their own context: transform, envelope bands, ConvNeXt blocks, position noise.
+
+Shapes: B batch, S sub-frames (588 samples each), D features; everything is channels-last, [B, S, D].
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PAST, FUTURE = 5, 1  # sub-frames that a block's depthwise convolution sees on either side
+
+
+class MDCT(nn.Module):
+    """Modified discrete cosine transform with a sine window; orthonormal, perfect reconstruction by overlap-add.
+
+    Source: Princen & Bradley, 1986. A matrix product: at 588 coefficients it costs less than one network block.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        n = torch.arange(2 * size, dtype=torch.float64)
+        k = torch.arange(size, dtype=torch.float64)
+        window = torch.sin(math.pi / (2 * size) * (n + 0.5))
+        phase = math.pi / size * (n[:, None] + 0.5 + size / 2) * (k[None] + 0.5)
+        basis = window[:, None] * torch.cos(phase) * math.sqrt(2 / size)
+        self.size = size
+        self.basis: Tensor
+        self.register_buffer("basis", basis.float(), persistent=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames [B, S, 2 * size] -> coefficients [B, S, size]."""
+        return frames @ self.basis
+
+    def inverse(self, coefficients: Tensor) -> Tensor:
+        """coefficients [B, S, size] -> windowed frames [B, S, 2 * size], to be overlap-added."""
+        return coefficients @ self.basis.t()
+
+
+def overlap_add(frames: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+    """frames [B, S, 2n] that overlap by half, tail [B, n] of the frame before -> samples [B, S * n], new tail."""
+    n = tail.shape[-1]
+    halves = torch.cat([tail[:, None], frames[..., n:]], 1)
+    samples = frames[..., :n] + halves[:, :-1]
+    return samples.flatten(1), halves[:, -1]
+
+
+def mel(frequency: float) -> float:
+    """Hz -> mel (O'Shaughnessy, 1987)."""
+    return 2595 * math.log10(1 + frequency / 700)
+
+
+def mel_to_hz(value: float) -> float:
+    """mel -> Hz; the inverse of `mel`."""
+    return 700 * (10 ** (value / 2595) - 1)
+
+
+def band_matrix(*, size: int, bands: int, sample_rate: int, top: float) -> Tensor:
+    """[size, bands]: triangular mel-spaced bands over MDCT bins; every row sums to 1."""
+    centres = [mel_to_hz(i * mel(top) / (bands - 1)) for i in range(bands)]
+    matrix = torch.zeros(size, bands)
+    for i in range(size):
+        frequency = (i + 0.5) * sample_rate / 2 / size
+        j = next((j for j in range(bands) if centres[j] >= frequency), bands)
+        if j == bands:
+            matrix[i, bands - 1] = 1
+        else:  # centres[0] is 0 Hz, so j is at least 1
+            share = (frequency - centres[j - 1]) / (centres[j] - centres[j - 1])
+            matrix[i, j - 1], matrix[i, j] = 1 - share, share
+    return matrix
+
+
+def start_as_identity(weight: Tensor, pairs: int, noise: float = 0.005) -> None:
+    """Fill a linear layer's weight so that output i copies input i for i < pairs, plus a little noise."""
+    with torch.no_grad():
+        weight.normal_(0, noise / math.sqrt(weight.shape[1]))
+        index = torch.arange(pairs)
+        weight[index, index] = 1.0
+
+
+class Block(nn.Module):
+    """ConvNeXt block: depthwise convolution over time, then a two-layer perceptron, added to its input.
+
+    Source: Liu et al., 2022 (one dimension as in Vocos). Starts as the identity: its last layer is zero.
+    """
+
+    def __init__(self, dim: int, expansion: int) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(PAST + 1 + FUTURE, dim) * 0.2)
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.norm = nn.LayerNorm(dim)
+        self.widen = nn.Linear(dim, dim * expansion)
+        self.narrow = nn.Linear(dim * expansion, dim)
+        self.scale = nn.Parameter(torch.full((dim,), 0.3))
+        nn.init.normal_(self.widen.weight, 0, 0.7 / math.sqrt(dim))
+        for parameter in (self.widen.bias, self.narrow.weight, self.narrow.bias):
+            nn.init.zeros_(parameter)
+
+    def mix(self, x: Tensor) -> Tensor:
+        """x [B, PAST + S + FUTURE, D] -> [B, S, D]: the convolution, without padding, as shifted sums."""
+        length = x.shape[1] - PAST - FUTURE
+        y = torch.addcmul(self.bias, x[:, :length], self.kernel[0])
+        for i in range(1, len(self.kernel)):
+            y = torch.addcmul(y, x[:, i : i + length], self.kernel[i])
+        return y
+
+    def body(self, x: Tensor) -> Tensor:
+        """x [B, PAST + S + FUTURE, D] -> [B, S, D]."""
+        y = self.narrow(F.gelu(self.widen(self.norm(self.mix(x))), approximate="tanh"))
+        return x[:, PAST : x.shape[1] - FUTURE] + self.scale * y
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, S, D] -> [B, S, D]: a whole recording, silence (zeros) before and after it."""
+        return self.body(F.pad(x, (0, 0, PAST, FUTURE)))
+
+    def step(self, x: Tensor, past: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        """One window of a stream: input sub-frames t .. t+S-1 -> output sub-frames t-1 .. t+S-2, and the new past.
+
+        past [B, PAST + FUTURE, D] holds the input's last sub-frames (zeros at the start). `first` is the
+        position of the first output; outputs before position 0 are zero, as `forward` pads them.
+        """
+        x = torch.cat([past, x], 1)
+        y = self.body(x)
+        if first < 0:
+            y[:, : min(-first, y.shape[1])] = 0
+        return y, x[:, -(PAST + FUTURE) :]
+
+
+def position_noise(first: int, count: int, bins: int, device: torch.device, channel: int) -> Tensor:
+    """[count, bins]: noise of unit variance that depends only on (channel, sub-frame, bin), on every machine.
+
+    An integer hash (lowbias32, C. Wellons 2018) of sub-frame * bins + bin; the sum of its four bytes, which is
+    nearly Gaussian. Integer arithmetic modulo 2^32 (int64 wraps and the low 32 bits stay right), one division.
+    """
+    index = torch.arange(first * bins, (first + count) * bins, dtype=torch.int64, device=device)
+    mask = 0xFFFFFFFF
+    h = (index + channel * 0x9E3779B9) & mask
+    h = ((h ^ (h >> 16)) * 0x7FEB352D) & mask
+    h = ((h ^ (h >> 15)) * 0x846CA68B) & mask
+    h = h ^ (h >> 16)
+    total = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + (h >> 24)
+    deviation = math.sqrt(4 * (256**2 - 1) / 12)
+    return ((total - 510).float() / deviation).view(count, bins)

@@ -1,0 +1,242 @@
+"""The network: frozen `Config`, and `Codec`, which starts as a classical transform codec that training improves.
+
+    envelope   band powers -> envelope codebooks -> quantized envelope A (amplitude per MDCT coefficient)
+    waveform   MDCT coefficients, flattened by A and the frame's level -> encoder -> waveform codebooks
+    decoder    both -> coefficients, corrected envelope, noise gains -> inverse MDCT
+
+Shapes: B recordings or coded channels, S sub-frames (75 a second), T frames (S = 2 T), K codebooks.
+The methods here work on whole sequences or on parts of them and keep no state; `stream` keeps it.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rvqcodec.layers import MDCT, Block, band_matrix, overlap_add, position_noise, start_as_identity
+from rvqcodec.quantize import Quantized, ResidualQuantizer
+
+SUB_FRAMES = 2  # per frame
+POWER_FLOOR = 1e-9  # of a coefficient: about -90 dB below full scale
+LEVEL_FLOOR = 1e-3  # of the frame level, so that silence is not blown up
+UNIT = 0.1  # RMS of a flattened coefficient, well below the envelope's values: it keeps loud corrections small
+NOISE_SHARE = 0.74  # power of the coefficients' noise-like part against the band's mean power
+
+
+@dataclass(frozen=True)
+class Config:
+    """The architecture; it travels with the weights (weights/*.json) and is never implied by code."""
+
+    sample_rate: int = 44100
+    sub_frame: int = 588  # samples, and MDCT coefficients
+    bands: int = 24
+    top_hz: float = 20000.0
+    coefficients: int = 256  # lowest MDCT coefficients that the latent carries
+    dim: int = 384
+    envelope_dim: int = 128
+    expansion: int = 3
+    envelope_blocks: int = 2
+    encoder_blocks: int = 5
+    decoder_blocks: int = 8
+    envelope_codebooks: int = 4
+    max_n_q: int = 32
+    codebook_size: int = 1024
+    codebook_dim: int = 32
+    flatten: float = 0.5  # exponent p: coefficients are multiplied by A^(p-1)
+    envelope_scale: float = 0.5
+    level: float = 1.0  # exponent of the frame level that coefficients are divided by
+
+    @property
+    def hop(self) -> int:
+        """Samples per frame."""
+        return self.sub_frame * SUB_FRAMES
+
+    @property
+    def latent(self) -> int:
+        """Width of a sub-frame's latent: envelope remainder and coefficients."""
+        return self.bands + self.coefficients
+
+    @property
+    def code_bits(self) -> int:
+        """Bits per code."""
+        return (self.codebook_size - 1).bit_length()
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What the decoder network says of S sub-frames, before the inverse transform: all [B, S, sub_frame]."""
+
+    waveform: Tensor
+    noise_amplitude: Tensor
+
+
+def by_frame(x: Tensor) -> Tensor:
+    """[B, S, D] -> [B, S / 2, 2 D]: the sub-frames of a frame side by side."""
+    return x.reshape(x.shape[0], -1, SUB_FRAMES * x.shape[2])
+
+
+def by_sub_frame(x: Tensor) -> Tensor:
+    """The inverse of `by_frame`."""
+    return x.reshape(x.shape[0], -1, x.shape[2] // SUB_FRAMES)
+
+
+class Codec(nn.Module):
+    """Encoder, quantizers and decoder of one Config."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        c = config
+        latent, dim = c.latent, c.dim
+        # encoder side (with the codebooks: the bitstream)
+        self.envelope_mean: Tensor
+        self.register_buffer("envelope_mean", torch.zeros(c.bands))
+        self.envelope_in = nn.Linear(c.bands, c.envelope_dim)
+        self.envelope_net = nn.ModuleList(Block(c.envelope_dim, c.expansion) for _ in range(c.envelope_blocks))
+        self.envelope_out = nn.Linear(c.envelope_dim, c.bands)
+        self.encoder_in = nn.Linear(2 * c.bands + c.sub_frame, dim)
+        self.encoder_net = nn.ModuleList(Block(dim, c.expansion) for _ in range(c.encoder_blocks))
+        self.encoder_out = nn.Linear(dim, latent)
+        self.envelope_quantizer = ResidualQuantizer(
+            latent=SUB_FRAMES * c.bands, n_q=c.envelope_codebooks, size=c.codebook_size, dim=SUB_FRAMES * c.bands
+        )
+        self.waveform_quantizer = ResidualQuantizer(
+            latent=SUB_FRAMES * latent,
+            n_q=c.max_n_q - c.envelope_codebooks,
+            size=c.codebook_size,
+            dim=c.codebook_dim,
+        )
+        # decoder side
+        self.decoder_in = nn.Linear(latent + c.bands, dim)
+        self.decoder_n_q = nn.Embedding(c.max_n_q + 1, dim)
+        self.decoder_net = nn.ModuleList(Block(dim, c.expansion) for _ in range(c.decoder_blocks))
+        self.decoder_out = nn.Linear(dim, c.bands + c.sub_frame)
+        self.decoder_noise = nn.Linear(dim, c.sub_frame)
+        # fixed tables
+        self.transform = MDCT(c.sub_frame)
+        frequency = (torch.arange(c.sub_frame) + 0.5) * c.sample_rate / 2 / c.sub_frame
+        smooth = torch.hann_window(11)
+        self.band_weights: Tensor
+        self.window: Tensor
+        self.smooth: Tensor
+        self.importance: Tensor
+        self.register_buffer(
+            "band_weights",
+            band_matrix(size=c.sub_frame, bands=c.bands, sample_rate=c.sample_rate, top=c.top_hz),
+            persistent=False,
+        )
+        self.register_buffer("window", torch.hann_window(2 * c.sub_frame), persistent=False)
+        self.register_buffer("smooth", smooth / smooth.sum(), persistent=False)
+        self.register_buffer("importance", 1 / (1 + frequency / 1000), persistent=False)
+        self._start_as_classical_codec(frequency)
+
+    def _start_as_classical_codec(self, frequency: Tensor) -> None:
+        """Identities on the main path, zero corrections, noise gain 0.7 above 1 kHz (design: "The start decides")."""
+        for layer in (self.encoder_in, self.encoder_out, self.decoder_in, self.decoder_out):
+            start_as_identity(layer.weight, min(layer.weight.shape[0], layer.weight.shape[1], self.config.dim))
+            nn.init.zeros_(layer.bias)
+        start_as_identity(self.encoder_out.weight, self.config.latent)
+        start_as_identity(self.decoder_in.weight, self.config.latent + self.config.bands)
+        start_as_identity(self.decoder_out.weight, self.config.latent)
+        for parameter in (
+            self.envelope_out.weight,
+            self.envelope_out.bias,
+            self.decoder_n_q.weight,
+            self.decoder_noise.weight,
+        ):
+            nn.init.zeros_(parameter)
+        with torch.no_grad():
+            gain = math.log(0.7) + F.logsigmoid((frequency - 1000) / 250)
+            self.decoder_noise.bias.copy_(gain.clamp_min(-4))
+
+    # ---- analysis
+
+    def frames(self, samples: Tensor) -> Tensor:
+        """samples [B, (S + 1) * sub_frame] -> overlapping frames [B, S, 2 * sub_frame]."""
+        return samples.unfold(-1, 2 * self.config.sub_frame, self.config.sub_frame)
+
+    def envelope(self, frames: Tensor) -> Tensor:
+        """frames [B, S, 2 * sub_frame] -> log amplitude per band [B, S, bands], centred and scaled."""
+        spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window)).square().sum(-1)
+        power = (spectrum[..., :-1] + spectrum[..., 1:]) * (0.667 / self.config.sub_frame)
+        bands = (power @ self.band_weights) / self.band_weights.sum(0)
+        return self.config.envelope_scale * (0.5 * torch.log(bands + POWER_FLOOR) - self.envelope_mean)
+
+    def amplitude(self, envelope: Tensor) -> Tensor:
+        """envelope [B, S, bands] -> amplitude per coefficient [B, S, sub_frame]."""
+        log = envelope.float() / self.config.envelope_scale + self.envelope_mean
+        return torch.exp(log.clamp(-11, 3) @ self.band_weights.t())
+
+    def scale(self, amplitude: Tensor) -> Tensor:
+        """amplitude [B, S, sub_frame], S even -> what a flattened coefficient of 1 is worth [B, S, sub_frame].
+
+        A^(1-p) times the frame's level: the level makes the waveform codebooks serve loud and quiet alike.
+        """
+        c = self.config
+        coded = amplitude[..., : c.coefficients].pow(2 * c.flatten) * self.importance[: c.coefficients].square()
+        level = by_frame(coded).mean(-1).sqrt() + LEVEL_FLOOR
+        worth = (level.pow(c.level) / UNIT).repeat_interleave(SUB_FRAMES, 1)
+        return amplitude.pow(1 - c.flatten) * worth[..., None]
+
+    def encoder_features(self, envelope: Tensor, quantized: Tensor, coefficients: Tensor) -> Tensor:
+        """[B, S, bands], [B, S, bands], [B, S, sub_frame] -> the encoder's input [B, S, 2 bands + sub_frame]."""
+        flat = coefficients / self.scale(self.amplitude(quantized))
+        return torch.cat([envelope - quantized, flat, quantized], -1)
+
+    # ---- whole sequences, for training
+
+    def quantize(self, samples: Tensor, n_q: Tensor, decay: float = 0.99) -> tuple[Quantized, Quantized, Tensor]:
+        """samples [B, (S + 1) * sub_frame], n_q [B] -> envelope and waveform part, and the latents [B, T, ...]."""
+        with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
+            frames = self.frames(samples.float())
+            envelope = self.envelope(frames)
+            coefficients = self.transform(frames)
+        x = self.envelope_in(envelope)
+        for block in self.envelope_net:
+            x = block(x)
+        corrected = by_frame(envelope + self.envelope_out(x).float())
+        shape = self.envelope_quantizer(corrected, n_q, decay)
+        with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
+            features = self.encoder_features(envelope, by_sub_frame(shape.full), coefficients)
+        x = self.encoder_in(features)
+        for block in self.encoder_net:
+            x = block(x)
+        latent = by_frame(self.encoder_out(x).float())
+        fine = self.waveform_quantizer(latent, n_q - self.config.envelope_codebooks, decay)
+        return shape, fine, (corrected.detach(), latent.detach())
+
+    def synthesize(self, latent: Tensor, envelope: Tensor, n_q: Tensor) -> Synthesis:
+        """latent [B, S, latent], envelope [B, S, bands], n_q [B, S] -> what the decoder makes of them."""
+        x = self.decoder_in(torch.cat([latent, envelope], -1)) + self.decoder_n_q(n_q)
+        for block in self.decoder_net:
+            x = block(x)
+        return self.decoder_head(x, envelope)
+
+    def decoder_head(self, x: Tensor, envelope: Tensor) -> Synthesis:
+        """x [B, S, dim] (after the blocks), envelope [B, S, bands], S even."""
+        bands = self.config.bands
+        out, gain = self.decoder_out(x).float(), self.decoder_noise(x).float().clamp(-7, 2).exp()
+        waveform = out[..., bands:] * self.scale(self.amplitude(envelope))
+        amplitude = self.amplitude(envelope + out[..., :bands])
+        left = NOISE_SHARE * amplitude.square() - self.smoothed(waveform.square())
+        return Synthesis(waveform, gain * left.clamp_min(1e-12).sqrt())
+
+    def smoothed(self, power: Tensor) -> Tensor:
+        """[B, S, sub_frame] -> the same, averaged over neighbouring coefficients (Hann window of 11)."""
+        width = len(self.smooth)
+        return F.conv1d(power.flatten(0, 1)[:, None], self.smooth[None, None], padding=width // 2).view_as(power)
+
+    def waveform(self, coefficients: Tensor) -> Tensor:
+        """coefficients [B, S, sub_frame] -> samples [B, S * sub_frame], the first sub_frame of them not complete."""
+        frames = self.transform.inverse(coefficients)
+        return overlap_add(frames, frames.new_zeros(len(frames), self.config.sub_frame))[0]
+
+    def noise(self, first: int, count: int, device: torch.device, *, channel: int = 0) -> Tensor:
+        """Fixed noise [count, sub_frame] of a coded channel for sub-frames first .. first + count - 1."""
+        return position_noise(first, count, self.config.sub_frame, device, channel)

@@ -1,0 +1,127 @@
+"""Codebook and ResidualQuantizer: latents to codes and back, one codebook after the other on the residual."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Codebook(nn.Module):
+    """One stage: project in, nearest entry by Euclidean distance, project out.
+
+    The entries follow the encodings by an exponential moving average (van den Oord et al., 2017, appendix A);
+    `usage` and `total` are the counts behind it and are needed for training only.
+    """
+
+    def __init__(self, *, latent: int, size: int, dim: int) -> None:
+        super().__init__()
+        self.project_in = nn.Linear(latent, dim, bias=False)
+        self.project_out = nn.Linear(dim, latent, bias=False)
+        self.entries: Tensor
+        self.usage: Tensor
+        self.total: Tensor
+        self.register_buffer("entries", torch.randn(size, dim) * 0.1)
+        self.register_buffer("usage", torch.ones(size), persistent=False)
+        self.register_buffer("total", torch.zeros(size, dim), persistent=False)
+
+    def nearest(self, encoded: Tensor) -> Tensor:
+        """encoded [n, dim] -> int64 [n]: the index of the nearest entry."""
+        return torch.addmm(self.entries.square().sum(1), encoded, self.entries.t(), alpha=-2).argmin(-1)
+
+    def lookup(self, index: Tensor) -> Tensor:
+        """index int64 [...] -> the entries' contribution to the latent [..., latent]."""
+        return self.project_out(F.embedding(index, self.entries))
+
+    @torch.no_grad()
+    def follow(self, encoded: Tensor, index: Tensor, decay: float) -> None:
+        """Move the entries towards the encodings [n, dim] that chose them (index [n])."""
+        share = torch.full((len(index),), 1 - decay, device=encoded.device)
+        self.usage.mul_(decay).index_add_(0, index, share)
+        self.total.mul_(decay).index_add_(0, index, encoded * (1 - decay))
+        self.entries.copy_(self.total / self.usage.clamp_min(1e-6)[:, None])
+
+    @torch.no_grad()
+    def revive(self, encoded: Tensor, least: float) -> int:
+        """Put entries whose moving count fell below `least` onto random encodings [n, dim]; how many they were."""
+        dead = (self.usage < least).nonzero().squeeze(1)
+        if len(dead):
+            chosen = encoded[torch.randint(len(encoded), (len(dead),), device=encoded.device)]
+            self.usage[dead] = 4 * least
+            self.total[dead] = chosen * 4 * least
+            self.entries[dead] = chosen
+        return len(dead)
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What training needs of one pass: gradients flow straight through to the encoder.
+
+    latent: sum of the codebooks in use per item [B, T, L]; full: of all codebooks; codes int64 [B, K, T];
+    commitment: squared distance of encodings to their entries, summed over codebooks in use, a scalar.
+    """
+
+    latent: Tensor
+    full: Tensor
+    codes: Tensor
+    commitment: Tensor
+
+
+class ResidualQuantizer(nn.Module):
+    """A chain of codebooks, each on what the ones before left over. Source: SoundStream (Zeghidour et al., 2021)."""
+
+    def __init__(self, *, latent: int, n_q: int, size: int, dim: int) -> None:
+        super().__init__()
+        self.codebooks = nn.ModuleList(Codebook(latent=latent, size=size, dim=dim) for _ in range(n_q))
+
+    @torch.no_grad()
+    def encode(self, latent: Tensor, n_q: int) -> Tensor:
+        """latent [B, T, L] -> codes int64 [B, n_q, T]."""
+        shape, residual = latent.shape[:2], latent.flatten(0, 1)
+        codes = []
+        for codebook in list(self.codebooks)[:n_q]:
+            index = codebook.nearest(codebook.project_in(residual))
+            residual = residual - codebook.lookup(index)
+            codes.append(index.view(shape))
+        return torch.stack(codes, 1) if codes else torch.zeros(shape[0], 0, shape[1], dtype=torch.int64)
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor, n_q: Tensor) -> Tensor:
+        """codes [B, K, T], n_q [B, T] (how many of them count in each frame) -> latent [B, T, L]."""
+        latent = torch.zeros(*codes.shape[::2], self.codebooks[0].project_out.out_features, device=codes.device)
+        for k, codebook in enumerate(list(self.codebooks)[: codes.shape[1]]):
+            latent = latent + codebook.lookup(codes[:, k]) * (n_q > k)[..., None]
+        return latent
+
+    def forward(self, latent: Tensor, n_q: Tensor, decay: float) -> Quantized:
+        """Training pass. latent [B, T, L], n_q int64 [B]: how many codebooks each item keeps."""
+        shape = latent.shape
+        residual = latent.float()
+        used, full = torch.zeros_like(residual), torch.zeros_like(residual)
+        commitment = residual.new_zeros(())
+        codes = []
+        for k, codebook in enumerate(self.codebooks):
+            encoded = codebook.project_in(residual)
+            flat = encoded.detach().flatten(0, 1)
+            index = codebook.nearest(flat)
+            entries = F.embedding(index, codebook.entries).view_as(encoded)
+            if self.training:
+                codebook.follow(flat, index, decay)
+            stage = codebook.project_out(encoded + (entries - encoded).detach())
+            keep = (n_q > k).float()
+            used = used + stage * keep[:, None, None]
+            full = full + stage
+            residual = residual - stage
+            commitment = commitment + ((encoded - entries).square().mean((1, 2)) * keep).mean()
+            codes.append(index.view(shape[:2]))
+        return Quantized(used, full, torch.stack(codes, 1), commitment)
+
+    @torch.no_grad()
+    def revive(self, latent: Tensor, least: float) -> int:
+        """Replace entries unused for long by encodings of this latent [B, T, L]; how many were replaced."""
+        residual, replaced = latent.float().flatten(0, 1), 0
+        for codebook in self.codebooks:
+            encoded = codebook.project_in(residual)
+            replaced += codebook.revive(encoded, least)
+            residual = residual - codebook.lookup(codebook.nearest(encoded))
+        return replaced

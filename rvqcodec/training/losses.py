@@ -1,0 +1,100 @@
+"""Distances that training minimizes: multi-scale mel, compressed complex spectrum, spectrum at unit level."""
+
+import functools
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rvqcodec.layers import mel, mel_to_hz
+
+MEL_SCALES = {64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}  # window -> number of mel bands
+FLOOR = 1e-5
+
+
+class _Spectrum(torch.autograd.Function):
+    """Windowed short-time spectrum with a backward pass by one inverse real transform.
+
+    autograd's own backward of rfft runs a full complex transform, twice the work.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
+        n = len(window)
+        ctx.window, ctx.length = window, x.shape[-1]
+        spectrum = torch.fft.rfft(x.unfold(-1, n, n // 4) * window)
+        return spectrum.real.contiguous(), spectrum.imag.contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        window = ctx.window
+        n = len(window)
+        spectrum = torch.complex(grads[0], grads[1])
+        spectrum[..., 1:-1] *= 0.5
+        frames = torch.fft.irfft(spectrum, n=n) * (window * n)
+        quarters = frames.unflatten(-1, (4, n // 4))
+        count = frames.shape[1]
+        out = frames.new_zeros(frames.shape[0], count + 3, n // 4)
+        for i in range(4):
+            out[:, i : i + count] += quarters[:, :, i]
+        grad = out.flatten(1)
+        return torch.nn.functional.pad(grad, (0, ctx.length - grad.shape[1])), None
+
+
+def spectrum(x: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """x [B, N] -> real and imaginary part [B, frames, n / 2 + 1]; Hann window of n, hop n / 4, no padding."""
+    real, imaginary = _Spectrum.apply(x, _window(n, x.device))
+    return real, imaginary
+
+
+@functools.cache
+def _window(n: int, device: torch.device) -> Tensor:
+    return torch.hann_window(n, device=device)
+
+
+@functools.cache
+def mel_filters(n: int, bands: int, sample_rate: int, device: torch.device) -> Tensor:
+    """[n / 2 + 1, bands]: triangles on the mel scale, each summing to 1."""
+    top = mel(sample_rate / 2)
+    edges = torch.tensor([mel_to_hz(top * i / (bands + 1)) for i in range(bands + 2)])
+    bins = torch.linspace(0, sample_rate / 2, n // 2 + 1)
+    rise = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
+    filters = torch.minimum(rise, fall).clamp_min(0)
+    return (filters / filters.sum(0).clamp_min(1e-6)).to(device)
+
+
+def mel_distance(target: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], sample_rate: int) -> Tensor:
+    """Mean |log10 mel| difference of two spectra of the same window."""
+    n = 2 * (target[0].shape[-1] - 1)
+    filters = mel_filters(n, MEL_SCALES[n], sample_rate, target[0].device)
+
+    def log_mel(s: tuple[Tensor, Tensor]) -> Tensor:
+        return (torch.sqrt(s[0].square() + s[1].square() + 1e-12) @ filters).clamp_min(FLOOR).log()
+
+    with torch.no_grad():
+        goal = log_mel(target)
+    return (log_mel(other) - goal).abs().mean() / math.log(10)
+
+
+def compressed(s: tuple[Tensor, Tensor], exponent: float, offset: float) -> tuple[Tensor, Tensor]:
+    """Magnitude to the power `exponent`, phase kept; `offset` bounds the gain of small magnitudes."""
+    gain = (torch.sqrt(s[0].square() + s[1].square() + 1e-12) + offset).pow(exponent - 1)
+    return s[0] * gain, s[1] * gain
+
+
+def complex_distance(
+    target: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], exponent: float, offset: float
+) -> Tensor:
+    """Mean absolute difference of two compressed complex spectra, over real and imaginary parts."""
+    with torch.no_grad():
+        goal = compressed(target, exponent, offset)
+    mine = compressed(other, exponent, offset)
+    return ((mine[0] - goal[0]).abs().mean() + (mine[1] - goal[1]).abs().mean()) / 2
+
+
+def at_unit_level(s: tuple[Tensor, Tensor], reference: Tensor) -> tuple[Tensor, Tensor]:
+    """A spectrum scaled by one over the RMS of `reference` [B, N], so that quiet crops count like loud ones."""
+    gain = 1 / (reference.square().mean(-1).sqrt() + 1e-3)[:, None, None]
+    return s[0] * gain, s[1] * gain
