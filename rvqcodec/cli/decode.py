@@ -85,7 +85,7 @@ def decode(
             salvage=salvage,
         )
         source = shared.stdin() if job.source == STREAM else job.source
-        report = decode_file(source, job.target, options, progress=progress)
+        report = decode_file(source, job.target, options, force=force, progress=progress)
         if report.clipped:
             shared.say(f"{name_of(job.source)}: {report.clipped:,} samples over full scale were limited")
         for damage in report.losses:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rvqcodec.audio import Resampler, open_output, resampled_length
 from rvqcodec.bitrate import MAX_N_Q
 from rvqcodec.codec import models
-from rvqcodec.codec.encoding import Progress, split_n_q
+from rvqcodec.codec.chunker import split_n_q
+from rvqcodec.codec.encoding import Progress
 from rvqcodec.container import Damage, Header, Reader
 from rvqcodec.errors import AudioError, BitrateError
 from rvqcodec.stream import StreamDecoder
@@ -61,11 +62,12 @@ def decode_file(
     target: str | Path,
     options: DecodeOptions,
     *,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> DecodeReport:
     """Decode a file or a binary stream to an audio file, which appears whole or never, or to "-" (stdout).
 
-    An existing target is replaced: asking is the caller's duty. `progress` is called with the seconds written
+    An existing target is replaced only with `force`. `progress` is called with the seconds written
     so far and, where known, in all; what it raises ends the run. Errors: RvqError, OSError.
     """
     with contextlib.ExitStack() as stack:
@@ -85,6 +87,7 @@ def decode_file(
                 subtype=options.subtype,
                 n_samples=None if options.salvage else part.n_samples,
                 tags=dict(header.tags),
+                force=force,
             )
         )
         length = None if part.n_samples is None else part.n_samples / part.rate
@@ -172,9 +175,7 @@ def channels_of(header: Header, coded: NDArray[np.float32]) -> NDArray[np.float3
     return np.stack([mid + side, mid - side])
 
 
-def _trimmed(
-    reader: Reader, part: Part, options: DecodeOptions
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def _trimmed(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(index of the first sample, coded channels [C, n] at the model's rate), to the exact end.
 
     The length may be known only at the end; it lies in the last frame: one frame is held back until then.
@@ -201,9 +202,7 @@ def _trimmed(
         yield at, held
 
 
-def _decoded(
-    reader: Reader, part: Part, options: DecodeOptions
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def _decoded(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(index of the first sample, raw output [C, n] of the network), without gaps from where it is needed."""
     header = part.header
     model = models.load_for(header, options.device)
