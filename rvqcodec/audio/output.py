@@ -113,13 +113,14 @@ def open_output(
     subtype: str | None = None,
     n_samples: int | None = None,
     tags: Mapping[str, str] | None = None,
+    force: bool = True,
 ) -> AudioOutput:
     """Open a file, or stdout for "-", for writing.
 
     `format` and `subtype` as in `output_format` and `output_subtype`. `n_samples` per channel, when known,
     makes the sizes in a WAV header on stdout exact, and then that many must be written. `tags` as in
-    AudioInput. Raises AudioError, in one line; BrokenPipeError passes as it is. An existing file is replaced:
-    to ask is the command line's duty.
+    AudioInput; each format keeps the keys that it has a place for. Without `force` a file that exists is an
+    error. Raises AudioError, in one line; BrokenPipeError passes as it is.
     """
     chosen = output_format(target, format)
     subtype = output_subtype(target, chosen, subtype)
@@ -127,10 +128,15 @@ def open_output(
     if chosen in ("wav", "raw"):
         sink: Sink = PcmSink(
             target, sample_rate, channels, encoding=_ENCODING.get(subtype, subtype),
-            header=chosen == "wav", n_samples=n_samples, tags=tags or {},
+            header=chosen == "wav", n_samples=n_samples, tags=tags or {}, force=force,
         )  # fmt: skip
         return AudioOutput(sink, channels)
     if subtype == "OPUS" and sample_rate not in OPUS_RATES:
         rates = ", ".join(map(str, OPUS_RATES))
         raise AudioError(f"{target}: Opus takes {rates} Hz, not {sample_rate}; write ogg (Vorbis) or convert")
-    return AudioOutput(SoundfileSink(target, sample_rate, channels, chosen, subtype, tags or {}), channels)
+    return AudioOutput(
+        SoundfileSink(
+            target, sample_rate, channels, format=chosen, subtype=subtype, tags=tags or {}, force=force
+        ),
+        channels,
+    )

@@ -1,21 +1,32 @@
 """Where samples go: PCM bytes that we write ourselves (WAV, raw), or libsndfile (FLAC, OGG)."""
 
 import contextlib
+import hashlib
 import os
 import select
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rvqcodec.audio.partfile import PartFile, is_special, write_errors
 from rvqcodec.audio.samples import WIDTH, encode, quantize
 from rvqcodec.audio.soundfiles import forward_file, sound_errors
 from rvqcodec.audio.tags import SOUNDFILE_NAMES
 from rvqcodec.audio.wavwrite import wav_head
 from rvqcodec.errors import AudioError
+from rvqcodec.files import Replacement
+
+
+if TYPE_CHECKING:
+    import soundfile
 
 
 class Sink(Protocol):
@@ -43,6 +54,35 @@ def write_all(fd: int, data: bytes) -> None:
             select.select([], [fd], [])
 
 
+@contextlib.contextmanager
+def write_errors(name: str) -> Iterator[None]:
+    """Turn the system's refusals into one line about `name`; a reader that left (BrokenPipeError) passes."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except FileExistsError as error:
+        raise AudioError(str(error)) from error  # which says what to do
+    except OSError as error:
+        raise AudioError(f"cannot write {name}: {error.strerror or error}") from error
+
+
+def is_special(target: str | Path) -> bool:
+    """Whether the target exists and is neither file nor folder (/dev/null, a FIFO): never to be replaced."""
+    try:
+        mode = os.stat(target).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def can_go_back(fd: int) -> bool:
+    """Whether what will be written first to `fd` can be written again at the end: a file, at its start."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode) or os.lseek(fd, 0, os.SEEK_CUR) != 0:
+        return False
+    return fcntl is None or not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
+
+
 class PcmSink:
     """WAV (`header`) or raw samples to a file, to stdout ("-"), or to a device or FIFO at the target."""
 
@@ -56,24 +96,28 @@ class PcmSink:
         header: bool,
         n_samples: int | None,
         tags: Mapping[str, str],
+        force: bool,
     ) -> None:
         self.clipped = 0
         self._name = "stdout" if str(target) == "-" else str(target)
         self._rate, self._channels, self._encoding, self._tags = sample_rate, channels, encoding, tags
         self._align = WIDTH[encoding] * channels
         self._header, self._announced, self._written = header, n_samples, 0
-        self._open = True
-        self._part: PartFile | None = None
-        if self._name == "stdout":
-            self._fd = 1
-        elif is_special(target):
+        self._file: Replacement | None = None
+        # Nothing is written before the first samples: what fails before leaves a pipe untouched.
+        self._open, self._started = True, False
+        self._fd = 1
+        try:
             with write_errors(self._name):
-                self._fd = os.open(target, os.O_WRONLY)
-        else:
-            self._part = PartFile(target)
-            self._fd = self._part.fd
-        # A pipe gets its head with the first samples, so that what fails before leaves it untouched.
-        self._started = False
+                if self._name != "stdout" and is_special(target):
+                    self._fd = os.open(target, os.O_WRONLY)
+                elif self._name != "stdout":
+                    self._file = Replacement(target, force=force)
+                    self._fd = os.open(self._file.path, os.O_WRONLY)
+                self._patchable = can_go_back(self._fd)
+        except BaseException:
+            self.abort()
+            raise
 
     def write(self, samples: NDArray[np.float32]) -> None:
         values, outside = quantize(samples, self._encoding)
@@ -84,29 +128,29 @@ class PcmSink:
     def close(self) -> None:
         if not self._open:
             return
-        odd = self._header and self._written * self._align & 1
-        self._put(b"\0" if odd else b"")  # RIFF chunks are padded to whole 16-bit words
-        if self._part is None:
-            self._release()
-            if self._header and self._announced not in (None, self._written):
-                raise AudioError(
-                    f"{self._name}: its header announces {self._announced} samples per channel, "
-                    f"{self._written} came"
-                )
-            return
+        # RIFF chunks are padded to whole 16-bit words, but where the size stays unknown that would be a
+        # sample.
+        sized = self._header and (self._patchable or self._announced == self._written)
+        self._put(b"\0" * (sized and self._written * self._align & 1))
+        if self._header and self._announced != self._written:
+            if self._patchable:
+                with write_errors(self._name):
+                    os.lseek(self._fd, 0, os.SEEK_SET)
+                    write_all(self._fd, self._head(self._written))
+                    os.lseek(self._fd, 0, os.SEEK_END)
+            elif self._announced is not None:
+                came = f"{self._written} of {self._announced} announced samples per channel came"
+                raise AudioError(f"cannot write {self._name}: {came}")
         with write_errors(self._name):
-            if self._header and self._announced != self._written:
-                os.lseek(self._fd, 0, os.SEEK_SET)
-                write_all(self._fd, self._head(self._written))
-        self._part.commit()
-        self._open = False
+            self._release()
+            if self._file is not None:
+                self._file.commit()
 
     def abort(self) -> None:
-        if self._open and self._part is not None:
-            self._part.discard()
-            self._open = False
-        elif self._open:
+        with contextlib.suppress(OSError):
             self._release()
+            if self._file is not None:
+                self._file.discard()
 
     def _put(self, data: bytes) -> None:
         if not self._started:
@@ -119,14 +163,22 @@ class PcmSink:
         # RF64 is for files; a pipe that is too long for RIFF is headed like one of unknown length, which more
         # programs understand.
         may_be_long = self._announced is None or self._announced * self._align > 0xFFFF0000
-        room = self._part is not None and may_be_long
+        room = self._file is not None and may_be_long
         return wav_head(self._rate, self._channels, self._encoding, n_samples, self._tags, room_for_ds64=room)
 
     def _release(self) -> None:
+        if self._open and self._fd != 1:
+            os.close(self._fd)
         self._open = False
-        if self._fd != 1:
-            with write_errors(self._name):
-                os.close(self._fd)
+
+
+def empty_flac(sound: "soundfile.SoundFile") -> bytes:
+    """A FLAC file without samples, for which libsndfile writes nothing at all (RFC 9639, section 8.2)."""
+    bits = 24 if sound.subtype == "PCM_24" else 16
+    what = sound.samplerate << 44 | (sound.channels - 1) << 41 | (bits - 1) << 36
+    info = (4096).to_bytes(2, "big") * 2 + bytes(6) + what.to_bytes(8, "big")
+    info += hashlib.md5(b"", usedforsecurity=False).digest()
+    return b"fLaC" + bytes([0x80, 0, 0, len(info)]) + info
 
 
 class SoundfileSink:
@@ -137,27 +189,29 @@ class SoundfileSink:
         target: str | Path,
         sample_rate: int,
         channels: int,
+        *,
         format: str,
         subtype: str,
         tags: Mapping[str, str],
+        force: bool,
     ) -> None:
         if is_special(target):
-            raise AudioError(f"{target}: {format} needs a file that can be sought in; wav and raw do not")
+            raise AudioError(f"{target}: {format} needs a regular file; wav and raw can go there")
         self.clipped = 0
-        self._subtype, self._written = subtype, 0
-        self._part = PartFile(target)
+        self._name, self._subtype, self._written, self._open = str(target), subtype, 0, True
+        with write_errors(self._name):
+            self._file = Replacement(target, force=force)
         try:
-            with sound_errors(self._part.name, writing=True):
+            with sound_errors(self._name, writing=True):
                 self._sound = forward_file()(
-                    self._part.fd, "w", sample_rate, channels, subtype, format=format.upper(), closefd=False
+                    str(self._file.path), "w", sample_rate, channels, subtype, format=format.upper()
                 )
                 for key, text in tags.items():
                     if key.lower() in SOUNDFILE_NAMES:
                         setattr(self._sound, key.lower(), text)
         except BaseException:
-            self._part.discard()
+            self._file.discard()
             raise
-        self._open = True
 
     def write(self, samples: NDArray[np.float32]) -> None:
         if self._subtype.startswith("PCM"):
@@ -168,33 +222,35 @@ class SoundfileSink:
             outside = int(np.count_nonzero(~(np.abs(samples) <= 1)))
             values = np.nan_to_num(samples.clip(-1, 1), nan=0.0)
         self.clipped += outside
-        with sound_errors(self._part.name, writing=True):
+        with sound_errors(self._name, writing=True):
             self._sound.write(np.ascontiguousarray(values.T))
         self._written += samples.shape[1]
 
     def close(self) -> None:
         if not self._open:
             return
-        with sound_errors(self._part.name, writing=True):
+        with sound_errors(self._name, writing=True):
             self._sound.close()
-        self._check()
-        self._part.commit()
+        with write_errors(self._name):
+            if self._written == 0 and self._sound.format == "FLAC":
+                self._file.path.write_bytes(empty_flac(self._sound))
+            else:
+                self._check()
+            self._file.commit()
         self._open = False
 
     def abort(self) -> None:
-        if self._open:
-            self._open = False
-            # What closing still wants to write does not matter any more, nor that it may fail.
-            with contextlib.suppress(AudioError), sound_errors(self._part.name, writing=True):
-                self._sound.close()
-            self._part.discard()
+        self._open = False
+        # What closing still wants to write does not matter any more, nor that it may fail.
+        with contextlib.suppress(AudioError), sound_errors(self._name, writing=True):
+            self._sound.close()
+        with contextlib.suppress(OSError):
+            self._file.discard()
 
     def _check(self) -> None:
         # libsndfile says nothing when the disk fills up while it closes: only reading back tells.
-        with sound_errors(self._part.name), forward_file()(str(self._part.path)) as sound:
+        with sound_errors(self._name), forward_file()(str(self._file.path)) as sound:
             held: int = sound.frames
         if held != self._written:
-            raise AudioError(
-                f"cannot write {self._part.name}: {held} of {self._written} samples per channel arrived: "
-                "is the disk full?"
-            )
+            came = f"{held} of {self._written} samples per channel arrived"
+            raise AudioError(f"cannot write {self._name}: {came}; is the disk full?")

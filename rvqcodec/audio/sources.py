@@ -111,7 +111,7 @@ class PcmSource:
 def wav_source(start: Stream, stream: IO[bytes], name: str, file_size: int | None) -> PcmSource:
     """A WAV file (`file_size` in bytes, seekable) or pipe (None), whose head is read from `start` (often the
     same as `stream`) and the samples from `stream`. Raises WavCodingError as `read_wav_head` does."""
-    head = read_wav_head(start, name)
+    head = read_wav_head(start, name, file_size)
     tags, data_bytes, file_bytes = head.tags, head.data_bytes, None
     if file_size is not None:
         file_bytes = max(0, file_size - head.data_start)

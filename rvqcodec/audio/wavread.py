@@ -55,8 +55,11 @@ def bogus(size: int) -> bool:
     return size >= 0xFFFFE000 or 0x7FFFE000 <= size <= 0x80000000
 
 
-def read_wav_head(stream: Stream, name: str) -> WavHead:
-    """Read up to the first sample. Raises WavCodingError for sample codings, AudioError for all else."""
+def read_wav_head(stream: Stream, name: str, file_size: int | None = None) -> WavHead:
+    """Read up to the first sample. Raises WavCodingError for sample codings, AudioError for all else.
+
+    `file_size` in bytes, None for a pipe: a size that looks bogus is believed where the file is that large.
+    """
     magic: bytes
     riff_size: int
     magic, riff_size, _ = struct.unpack("<4sI4s", _exactly(stream, 12, name))
@@ -73,7 +76,7 @@ def read_wav_head(stream: Stream, name: str) -> WavHead:
             if size == 0xFFFFFFFF and long_data is not None:
                 data_bytes: int | None = long_data
             else:
-                data_bytes = _announced(size, riff_size, position)
+                data_bytes = _announced(size, riff_size, position, file_size)
             return WavHead(*fmt, position, data_bytes, tags)
         padded = size + (size & 1)
         wanted = {b"fmt ": 64, b"ds64": 28, b"LIST": MAX_INFO}.get(chunk, 0)
@@ -89,8 +92,8 @@ def read_wav_head(stream: Stream, name: str) -> WavHead:
     raise AudioError(f"{name}: broken WAV: no samples after {MAX_CHUNKS} chunks")
 
 
-def _announced(size: int, riff_size: int, data_start: int) -> int | None:
-    if bogus(size):
+def _announced(size: int, riff_size: int, data_start: int, file_size: int | None) -> int | None:
+    if bogus(size) and data_start + size > (file_size or 0):
         return None
     if size == 0:
         # Written by a program that could not go back, unless the RIFF size says that more chunks follow:
