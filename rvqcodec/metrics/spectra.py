@@ -106,8 +106,8 @@ def highest_frequencies(reference: Samples, other: Samples, sample_rate: int) ->
     """Highest frequency (Hz) that `reference` [n] holds, and the one up to which `other` [n] kept them.
 
     Long-term power in bands of 200 Hz: the reference holds a band that is above -100 dB of full scale and
-    within 90 dB of its strongest; the other kept it when its own band is at most 20 dB weaker. Kept up to where
-    1 kHz in a row is lost: beyond, a noise floor may stand in for what is gone.
+    within 90 dB of its strongest; the other kept it when its own band is at most 20 dB weaker. Kept ends
+    where 1 kHz in a row is lost: beyond, a noise floor may stand in for what is gone.
     """
     window = 2048
     power_a, power_b = _long_term_power(reference, window), _long_term_power(other, window)
