@@ -63,8 +63,7 @@ class Description:
         columns = [[chunk.n_q[c] for chunk in self.chunks] for c in range(self.header.coded_channels)]
         lengths = [chunk.frames for chunk in self.chunks]
         return tuple(
-            (min(col), sum(k * t for k, t in zip(col, lengths, strict=True)) / frames, max(col))
-            for col in columns
+            (min(col), sum(k * t for k, t in zip(col, lengths, strict=True)) / frames, max(col)) for col in columns
         )
 
 
@@ -161,9 +160,7 @@ def as_text(description: Description, *, verbose: bool = False) -> list[str]:
             shares = "+".join(map(str, x.n_q))
             level = f", balance {x.balance} dB" if h.coding == "mid-side" else ""
             span = f"frames {x.start_frame:,} to {x.start_frame + x.frames - 1:,}"
-            rows.append(
-                ("chunk", f"at byte {x.position:,}: {span}, {shares} codebooks{level}, {x.size:,} bytes")
-            )
+            rows.append(("chunk", f"at byte {x.position:,}: {span}, {shares} codebooks{level}, {x.size:,} bytes"))
     rows += [("damage", damage_line(h, x)) for x in d.damage]
     return [f"  {name:<10} {printable(text)}" for name, text in rows]
 

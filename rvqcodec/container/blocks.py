@@ -158,9 +158,7 @@ def unpack_codes(header: Header, raw: RawChunk) -> Chunk:
     for n_q in raw.n_q:
         codes.append(flat[at : at + n_q * raw.frames].reshape(n_q, raw.frames))
         at += n_q * raw.frames
-    return Chunk(
-        start_frame=raw.start_frame, frames=raw.frames, n_q=raw.n_q, balance=raw.balance, codes=tuple(codes)
-    )
+    return Chunk(start_frame=raw.start_frame, frames=raw.frames, n_q=raw.n_q, balance=raw.balance, codes=tuple(codes))
 
 
 def pack_end(end: End) -> bytes:

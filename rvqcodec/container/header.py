@@ -129,10 +129,10 @@ def tag_problem(key: str, value: str) -> str | None:
     if not _TAG_VALUE.fullmatch(value):
         return f"tag {key} holds a zero byte"
     try:
-        size = len(value.encode())
+        value.encode()
     except UnicodeEncodeError:
         return f"tag {key} is not valid Unicode"
-    return f"tag {key} has {size} bytes, more than a header holds" if size > MAX_HEADER - 256 else None
+    return None
 
 
 def usable_tags(
@@ -186,13 +186,9 @@ def header_size(start: bytes) -> int:
     the rest.
     """
     if start[:4] != MAGIC[: len(start[:4])] or not start:
-        raise FormatError(
-            "this is no .rvq file: it does not begin with 89 52 56 51" if start else "empty file", 0
-        )
+        raise FormatError("this is no .rvq file: it does not begin with 89 52 56 51" if start else "empty file", 0)
     if len(start) > 4 and start[4] != VERSION:
-        raise FormatError(
-            f"version {start[4]} of the format is unknown; this program reads version {VERSION}", 4
-        )
+        raise FormatError(f"version {start[4]} of the format is unknown; this program reads version {VERSION}", 4)
     if len(start) < 7:
         raise FormatError("file ends inside the header", len(start))
     size = int.from_bytes(start[5:7], "little")

@@ -136,9 +136,7 @@ class Reader:
                     yield self._lost(self._announced(), fault)
                     return
                 if self._wasted > _EFFORT * self._source.position + (1 << 24):
-                    raise FormatError(
-                        "too many false chunks to salvage anything", self._source.position
-                    ) from None
+                    raise FormatError("too many false chunks to salvage anything", self._source.position) from None
                 continue
             if isinstance(block, RawChunk):
                 self._source.skip(block.size)
@@ -166,9 +164,7 @@ class Reader:
         """Refuses, in spite of a right checksum, frames that are too far away to be believed."""
         last = block.frames + (block.start_frame if isinstance(block, RawChunk) else 0)
         n_samples = self.header.n_samples
-        if last > self.frames + MAX_GAP or (
-            n_samples is not None and last > self.header.frames_for(n_samples)
-        ):
+        if last > self.frames + MAX_GAP or (n_samples is not None and last > self.header.frames_for(n_samples)):
             raise FormatError(f"a block that reaches frame {last} is not believed", self._source.position)
 
     def _announced(self) -> int:
@@ -190,9 +186,7 @@ class Reader:
         return damage
 
     def _trailing(self) -> FormatError:
-        return FormatError(
-            "bytes follow the end block (files are joined with rvq cat)", self._source.position
-        )
+        return FormatError("bytes follow the end block (files are joined with rvq cat)", self._source.position)
 
     def _count(self, raw: RawChunk) -> None:
         self.frames = raw.start_frame + raw.frames
@@ -201,9 +195,7 @@ class Reader:
 
     def _out_of_order(self, raw: RawChunk) -> FormatError:
         which = "is missing" if raw.start_frame > self.frames else "is repeated or out of order"
-        return FormatError(
-            f"chunk starts at frame {raw.start_frame}, not {self.frames}: a chunk {which}", raw.position
-        )
+        return FormatError(f"chunk starts at frame {raw.start_frame}, not {self.frames}: a chunk {which}", raw.position)
 
     def _check_end(self, end: End) -> None:
         position = self._source.position
@@ -214,15 +206,11 @@ class Reader:
                 position,
             )
         if header.n_samples is not None and header.n_samples != end.n_samples:
-            raise FormatError(
-                f"end: {end.n_samples} samples, but the header says {header.n_samples}", position
-            )
+            raise FormatError(f"end: {end.n_samples} samples, but the header says {header.n_samples}", position)
         if header.frames_for(end.n_samples) != end.frames:
             raise FormatError(f"end: {end.n_samples} samples do not go with {end.frames} frames", position)
         if self._check is not None and end.check != self._check:
-            raise FormatError(
-                "end: the checksum over all checksums is wrong; chunks were exchanged", position
-            )
+            raise FormatError("end: the checksum over all checksums is wrong; chunks were exchanged", position)
 
     def _block(self) -> RawChunk | End | None:
         """The block that stands here: a chunk or the end, both still to be skipped; None: another one,

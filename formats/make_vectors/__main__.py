@@ -1,0 +1,105 @@
+"""Makes formats/vectors and formats/SHA256SUMS: python formats/make_vectors [--force]
+
+A changed vector is a changed format. So nothing is overwritten: without --force the command only adds
+vectors that are not there yet, and refuses if one that is there would become another. The codes of all
+vectors are (211 * coded channel + 37 * codebook + 11 * frame) mod 2^bits, so that any language can make
+them.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from faulty import faulty_files, faulty_headers
+from good import uncommon, valid
+
+from rvqcodec.container import Reader
+
+HERE = Path(__file__).resolve().parents[1]
+SUMS = HERE / "SHA256SUMS"
+
+INTRODUCTIONS = {
+    "valid": "Every reader must read these and find what `../expected.json` says.",
+    "uncommon": "Valid files that few writers make. A reader may refuse one with a clear message, "
+    "but must not misread it.",
+    "faulty": "No reader may take these for good. Each is wrong in one thing, and all its other checksums "
+    "are "
+    "right. `../expected.json` has the byte at which this program sees it.",
+}
+
+
+def expected(data: bytes) -> dict[str, object]:
+    """What a reader must find in a good file."""
+    reader = Reader(io.BytesIO(data))
+    chunks = [
+        {
+            "start_frame": chunk.start_frame,
+            "frames": chunk.frames,
+            "n_q": list(chunk.n_q),
+            "balance": chunk.balance,
+            "first_codes": [int(c[0, 0]) if c.size else None for c in chunk.codes],
+        }
+        for chunk in reader
+    ]
+    header = asdict(reader.header)
+    header["weights_hash"] = reader.header.weights_hash.hex()
+    if len(str(header["tags"])) > 1000:
+        header["tags"] = len(reader.header.tags)
+    n_samples = reader.end.n_samples if reader.end else None
+    return {"header": header, "n_samples": n_samples, "frames": reader.frames, "chunks": chunks}
+
+
+def make() -> dict[str, bytes]:
+    """All files by their path below formats/."""
+    made: dict[str, bytes] = {}
+    results: dict[str, object] = {}
+    pages = {folder: [f"# {folder}", "", text, ""] for folder, text in INTRODUCTIONS.items()}
+    for vector in (*valid(), *uncommon(), *faulty_headers(), *faulty_files()):
+        name = f"{vector.folder}/{vector.name}.rvq"
+        made[f"vectors/{name}"] = vector.data
+        fault = {"position": vector.position, "reason": vector.reason}
+        results[name] = fault if vector.folder == "faulty" else expected(vector.data)
+        pages[vector.folder] += [f"**{vector.name}**: {vector.text}", ""]
+    for folder, lines in pages.items():
+        made[f"vectors/{folder}/README.md"] = "\n".join(lines).encode()
+    made["vectors/expected.json"] = (json.dumps(results, indent=1) + "\n").encode()
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--force", action="store_true", help="replace vectors that change (the format is unreleased)")
+    force = parser.parse_args().force
+    made = make()
+    changed = [
+        name
+        for name, data in made.items()
+        if name.endswith(".rvq") and (HERE / name).exists() and (HERE / name).read_bytes() != data
+    ]
+    gone = [str(p.relative_to(HERE)) for p in (HERE / "vectors").rglob("*.rvq")]
+    gone = [name for name in gone if name not in made]
+    if (changed or gone) and not force:
+        for name in changed + gone:
+            print(f"{name} would change or vanish", file=sys.stderr)
+        print(
+            "a changed vector is a changed format; nothing was written (--force replaces them)",
+            file=sys.stderr,
+        )
+        return 1
+    for name in gone:
+        (HERE / name).unlink()
+    for name, data in made.items():
+        path = HERE / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    SUMS.write_text("".join(f"{hashlib.sha256(made[n]).hexdigest()}  {n}\n" for n in sorted(made)))
+    print(f"{sum(n.endswith('.rvq') for n in made)} vectors, {len(changed)} changed, {len(gone)} removed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
