@@ -41,25 +41,21 @@ def device_of(name: str) -> str:
 def load(name: str | None, device: str) -> Model:
     """The model of that id (None: the default one) on a device ("auto": CUDA where there is one)."""
     with _lock:
-        return _load(name, device_of(device))
+        return _load(name, device_of(device), None)
 
 
 @functools.lru_cache(maxsize=4)
-def _load(name: str | None, device: str) -> Model:
-    codec = weights.load(name, device=device)
+def _load(name: str | None, device: str, bitstream: bytes | None) -> Model:
+    codec = weights.load(name, device=device, bitstream=bitstream)
     return Model(codec, codec.model_id, codec.weights_hash)
 
 
 def load_for(header: Header, device: str) -> Model:
     """The model that a file was made with. WeightsError, naming id and hash, when ours is another."""
-    model = load(header.model_id, device)
-    if model.weights_hash != header.weights_hash:
-        raise WeightsError(
-            f"the file needs model {header.model_id} with weights {header.weights_hash.hex()}, and the one "
-            f"installed has {model.weights_hash.hex()}; install the rvq that made the file"
-        )
+    with _lock:
+        model = _load(header.model_id, device_of(device), header.weights_hash)
     config = model.config
-    ours = (config.sample_rate, config.hop, config.code_bits)
-    if ours != (header.model_rate, header.hop, header.code_bits):
+    ours = (config.sample_rate, config.hop, config.code_bits, config.sub_frame)
+    if ours != (header.model_rate, header.hop, header.code_bits, header.pre_skip):
         raise WeightsError(f"the file's rate, hop or code size do not go with model {header.model_id}")
     return model
