@@ -250,17 +250,23 @@ def test_fewer_codebooks_are_what_encoding_with_fewer_gives(
     assert np.abs(one - other).max() <= 1.01 / 32768
 
 
-def test_full_scale_is_limited_and_counted(tmp_path: Path, invoke: Invoke, write_wav: WriteWav) -> None:
-    square = np.where(np.arange(22050) % 200 < 100, 1, -1).astype(np.float32)
-    write_wav(tmp_path / "a.wav", square)
-    assert invoke("encode", tmp_path / "a.wav", "-q", 4).code == 0
+def test_full_scale_is_limited_and_counted(
+    tmp_path: Path, stereo: NDArray[np.float32], invoke: Invoke, write_wav: WriteWav
+) -> None:
+    """A float WAV may go beyond full scale, 16 bits may not: limited without wrap-around."""
+    loud = 4 * stereo[0, :44100]
+    write_wav(tmp_path / "a.wav", loud, subtype="FLOAT")
+    assert invoke("encode", tmp_path / "a.wav").code == 0
     result = invoke("decode", "--quiet", tmp_path / "a.rvq", "-o", tmp_path / "b.wav")
     assert result.code == 0
-    assert "over full scale were limited" in result.err
-    samples, _ = read_audio(tmp_path / "b.wav")
-    jumps = np.abs(np.diff(samples[0]))
-    assert samples.max() > 0.9
-    assert jumps.max() <= 2
+    assert "samples over full scale were limited" in result.err
+    assert (
+        invoke("decode", "--quiet", tmp_path / "a.rvq", "-o", tmp_path / "c.wav", "--subtype", "FLOAT").err
+        == ""
+    )
+    limited, free = read_audio(tmp_path / "b.wav")[0], read_audio(tmp_path / "c.wav")[0]
+    assert np.abs(free).max() > 1.2
+    assert np.abs(limited - free.clip(-1, 1)).max() <= 1.01 / 32768
 
 
 def chunk_positions(path: Path) -> list[tuple[int, int]]:

@@ -155,7 +155,7 @@ def test_tags_are_kept_added_and_replaced(
 def test_tags_that_do_not_fit_are_left_out_with_a_warning(short: Path, invoke: Invoke) -> None:
     result = invoke("encode", "--quiet", short, "--tag", "BIG=" + "x" * 70000, "--tag", "OK=1")
     assert result.code == 0
-    assert result.err.startswith(f"rvq: {short}: tag BIG has 70000 bytes")
+    assert result.err.startswith(f"rvq: {short}: tag BIG has ")
     assert result.err.count("\n") == 1
     assert header_of(short.with_suffix(".rvq")).tags == (("OK", "1"),)
 
