@@ -27,7 +27,7 @@ HEADER = Header(
 
 def make_header(coding: str = "mono", **changes: object) -> Header:
     """A header of one of the codings."""
-    return replace(HEADER, coding=coding, channels=CHANNELS[coding], **changes)
+    return replace(HEADER, **{"coding": coding, "channels": CHANNELS[coding], **changes})  # type: ignore[arg-type]
 
 
 def make_chunks(header: Header, frames: int, *, seed: int = 1) -> list[Chunk]:

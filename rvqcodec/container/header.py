@@ -161,11 +161,8 @@ def pack_header(header: Header) -> bytes:
     """The header as bytes. Raises FormatError when it breaks a rule or does not fit 65,535 bytes."""
     check(header)
     model_id = header.model_id.encode("ascii")
-    records = b""
-    for key, value in header.tags:
-        text = f"{key}={value}".encode()
-        records += _RECORD.pack(b"t", len(text)) + text
-    size = _FIXED.size + len(model_id) + len(records) + _CRC.size
+    texts = [f"{key}={value}".encode() for key, value in header.tags]
+    size = _FIXED.size + len(model_id) + sum(_RECORD.size + len(text) for text in texts) + _CRC.size
     if size > MAX_HEADER:
         raise FormatError(f"header: tags make it {size} bytes long, more than {MAX_HEADER}; leave some out")
     data = _FIXED.pack(
@@ -174,7 +171,7 @@ def pack_header(header: Header) -> bytes:
         header.frames_per_chunk, UNKNOWN if header.n_samples is None else header.n_samples,
         header.weights_hash, len(model_id),
     )  # fmt: skip
-    data += model_id + records
+    data += model_id + b"".join(_RECORD.pack(b"t", len(text)) + text for text in texts)
     return data + _CRC.pack(zlib.crc32(data))
 
 

@@ -1,0 +1,296 @@
+"""The container: one table of objects and bytes for writer and reader, however the bytes arrive."""
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rvqfiles import CHANNELS, HEADER, make_chunks, make_file, make_header, write
+
+from rvqcodec import bitrate
+from rvqcodec.container import MAX_N_Q, Chunk, Damage, Header, Reader, Writer, usable_tags
+from rvqcodec.container.blocks import MAX_BLOCK
+from rvqcodec.errors import FormatError
+
+
+class Trickle(io.RawIOBase):
+    """A file that gives one byte at a time, and neither seeks nor tells."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+        self.asked = 0
+
+    def read(self, n: int = -1) -> bytes:
+        self.asked = max(self.asked, n)
+        return self._file.read(1)
+
+    def seekable(self) -> bool:
+        return False
+
+
+def codes(*rows: list[int]) -> np.ndarray:
+    return np.array(rows, np.uint16)
+
+
+TABLE: list[tuple[Header, list[Chunk], int, str]] = [
+    (
+        replace(HEADER, total_n_q=2, frames_per_chunk=4, n_samples=1500),
+        [Chunk(start_frame=0, frames=2, n_q=(2,), codes=(codes([0, 11], [37, 48]),))],
+        1500,
+        "8952565101360000000144ac000044ac000098044c020a02000400dc050000000000000123456789abcdef06746573742d31"
+        "0368d8c4" "d5430000000002000200 00b09430 64e96008".replace(" ", "")
+        + "d5450200000001000000dc05000000000000bf625dc896bf996e",
+    ),
+    (
+        replace(HEADER, frames_per_chunk=4),
+        [],
+        0,
+        "8952565101360000000144ac000044ac000098044c020a04000400ffffffffffffffff0123456789abcdef06746573742d31"
+        "86606994" "d54500000000000000000000000000000000687afce232bbcfe7",
+    ),
+]  # fmt: skip
+
+
+def same(ours: list[Any], theirs: list[Chunk]) -> bool:
+    """Whether two lists of chunks hold the same codes and numbers."""
+    return len(ours) == len(theirs) and all(
+        (a.start_frame, a.frames, a.n_q, a.balance) == (b.start_frame, b.frames, b.n_q, b.balance)
+        and all(np.array_equal(x, y) for x, y in zip(a.codes, b.codes, strict=True))
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+@pytest.mark.parametrize(("header", "chunks", "n_samples", "data"), TABLE)
+def test_objects_and_bytes(header: Header, chunks: list[Chunk], n_samples: int, data: str) -> None:
+    assert write(header, chunks, n_samples).hex() == data
+    for file in (io.BytesIO(bytes.fromhex(data)), Trickle(bytes.fromhex(data))):
+        reader = Reader(file)
+        assert reader.header == header
+        assert same(list(reader), chunks)
+        assert reader.end is not None
+        assert (reader.end.n_samples, reader.end.chunks) == (n_samples, len(chunks))
+        assert reader.n_samples == n_samples
+        assert reader.total_bytes == len(data) // 2
+
+
+@pytest.mark.parametrize("coding", CHANNELS)
+def test_byte_by_byte_gives_the_same(coding: str) -> None:
+    data = make_file(coding)
+    whole, trickled = Reader(io.BytesIO(data)), Reader(Trickle(data))
+    assert same(list(trickled), list(whole))
+    assert trickled.end == whole.end
+    assert trickled.payload_bytes == whole.payload_bytes
+
+
+def test_a_reader_asks_for_no_more_than_it_needs_now() -> None:
+    """Else a chunk that has arrived waits in the pipe for the next."""
+    data = make_file(frames=16)
+    reader = Reader(io.BytesIO(data))
+    first = next(reader.raw())
+    assert isinstance(first, object)
+    source = io.BytesIO(data)
+    next(Reader(source).raw())
+    assert source.tell() == reader.total_bytes
+
+
+@pytest.mark.parametrize("junk", [b"\0", b"\xd5", b"\xd5C", b"junk" * 100, make_file()])
+def test_bytes_after_the_end_are_refused(junk: bytes) -> None:
+    data = make_file()
+    for file in (io.BytesIO(data + junk), Trickle(data + junk)):
+        with pytest.raises(FormatError, match="follow the end") as error:
+            list(Reader(file))
+        assert error.value.position == len(data)
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data(), coding=st.sampled_from(sorted(CHANNELS)), bits=st.integers(1, 16))
+def test_round_trip(data: st.DataObject, coding: str, bits: int) -> None:
+    channels = CHANNELS[coding] if coding != "discrete" else data.draw(st.integers(2, 8))
+    header = replace(
+        HEADER,
+        coding=coding,
+        channels=channels,
+        code_bits=bits,
+        sample_rate=data.draw(st.integers(1000, 768000)),
+        model_rate=44100,
+        hop=data.draw(st.integers(64, 65535)),
+        pre_skip=data.draw(st.integers(0, 65535)),
+        total_n_q=data.draw(st.integers(channels, channels * MAX_N_Q)),
+        frames_per_chunk=data.draw(st.sampled_from([1, 2, 7, 128, 1024])),
+        model_id=data.draw(st.from_regex(r"[A-Za-z0-9._-]{1,32}", fullmatch=True)),
+        weights_hash=data.draw(st.binary(min_size=8, max_size=8)),
+        tags=tuple(
+            data.draw(
+                st.lists(
+                    st.tuples(
+                        st.from_regex(r"[ -<>-}]{1,64}", fullmatch=True),
+                        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
+                    ),
+                    max_size=3,
+                )
+            )
+        ),
+    )
+    n_samples = data.draw(st.integers(0, 40000)) * data.draw(st.integers(0, 1))
+    if header.frames_for(n_samples) > 60:
+        n_samples = header.samples_in(60)
+    if data.draw(st.booleans()):
+        header = replace(header, n_samples=n_samples)
+    chunks = make_chunks(header, header.frames_for(n_samples))
+    packed = write(header, chunks, n_samples)
+    for salvage in (False, True):
+        reader = Reader(io.BytesIO(packed), salvage=salvage)
+        assert reader.header == header
+        assert same(list(reader), chunks)
+        assert reader.n_samples == n_samples
+        assert not reader.damaged
+
+
+@settings(max_examples=50, deadline=None)
+@given(n=st.integers(1, 10**9), rate=st.integers(1000, 768000), skip=st.integers(0, 65535), hop=st.integers(1, 65535))
+def test_lengths_and_frames_go_together(n: int, rate: int, skip: int, hop: int) -> None:
+    header = replace(HEADER, sample_rate=rate, pre_skip=skip, hop=hop)
+    frames = header.frames_for(n)
+    assert header.samples_in(frames) >= n > header.samples_in(frames - 1)
+    assert frames * hop >= header.model_samples(n) + skip > (frames - 1) * hop
+
+
+def test_framing_costs_less_than_a_percent() -> None:
+    for coding in ("mono", "mid-side"):
+        header = make_header(coding, total_n_q=16, frames_per_chunk=128)
+        n_samples = 60 * 44100
+        chunks = make_chunks(header, header.frames_for(n_samples))
+        data = write(header, chunks, n_samples)
+        reader = Reader(io.BytesIO(data))
+        assert sum(1 for _ in reader) == 18
+        assert reader.payload_bytes == 16 * 10 * 2251 // 8
+        assert (len(data) - reader.payload_bytes) / len(data) < 0.0085
+
+
+@pytest.mark.parametrize(
+    ("changes", "position"),
+    [
+        ({"sample_rate": 0}, 10), ({"sample_rate": 1 << 32}, 10), ({"hop": 0}, 18), ({"channels": 2}, 9),
+        ({"coding": "quad"}, 8), ({"coding": "mid-side"}, 9), ({"coding": "discrete"}, 9), ({"total_n_q": 33}, 23),
+        ({"frames_per_chunk": 1025}, 25), ({"n_samples": -1}, None), ({"weights_hash": b"short"}, 35),
+        ({"model_id": "a/b"}, 43), ({"model_id": ""}, 43), ({"code_bits": 17}, 22), ({"pre_skip": -1}, 20),
+        ({"tags": (("", "x"),)}, None), ({"tags": (("A=B", "x"),)}, None), ({"tags": (("Ä", "x"),)}, None),
+        ({"tags": (("A", "x\0"),)}, None), ({"tags": (("A", "\ud800"),)}, None), ({"tags": (("A", "x" * 65536),)}, None),
+    ],
+)  # fmt: skip
+def test_a_writer_refuses_what_a_reader_would(changes: dict[str, Any], position: int | None) -> None:
+    out = io.BytesIO()
+    with pytest.raises(FormatError) as error:
+        Writer(out, replace(HEADER, **changes))
+    assert position is None or error.value.position == position
+    assert not out.getvalue()
+
+
+def test_a_writer_refuses_chunks_out_of_order_and_wrong_totals() -> None:
+    header = replace(HEADER, n_samples=100)
+    chunk = make_chunks(HEADER, 8)[0]
+    writer = Writer(io.BytesIO(), header)
+    with pytest.raises(ValueError, match="frame 3"):
+        writer.write_chunk(replace(chunk, start_frame=3))
+    with pytest.raises(ValueError, match="shape"):
+        writer.write_chunk(replace(chunk, frames=7))
+    with pytest.raises(ValueError, match="balance"):
+        writer.write_chunk(replace(chunk, balance=3))
+    with pytest.raises(FormatError, match="codebooks"):
+        writer.write_chunk(replace(chunk, n_q=(5,), codes=(np.zeros((5, 8), np.uint16),)))
+    writer.write_chunk(chunk)
+    with pytest.raises(FormatError, match="announced"):
+        writer.close(101)
+    with pytest.raises(FormatError, match="frames"):
+        writer.close(100)
+
+
+def test_a_writer_finishes_what_a_raw_file_takes_in_parts() -> None:
+    class Slow(io.BytesIO):
+        def write(self, data: Any) -> int:
+            return super().write(bytes(data[:7]))
+
+    out = Slow()
+    header = make_header("mid-side")
+    writer = Writer(out, header)
+    for chunk in make_chunks(header, 20):
+        writer.write_chunk(chunk)
+    writer.close(header.samples_in(20))
+    assert out.getvalue() == make_file("mid-side", known=False)
+    assert writer.total_bytes == len(out.getvalue())
+
+
+def test_optional_blocks_are_skipped_and_counted_in_the_check() -> None:
+    out = io.BytesIO()
+    writer = Writer(out, HEADER)
+    writer.write_other(b"x", b"\xd5C not a chunk \xd5E")
+    chunks = make_chunks(HEADER, 8)
+    writer.write_chunk(chunks[0])
+    writer.write_other(b"y", b"")
+    writer.close(HEADER.samples_in(8))
+    for salvage in (False, True):
+        reader = Reader(io.BytesIO(out.getvalue()), salvage=salvage)
+        assert same(list(reader), chunks)
+        assert not reader.damaged
+    with pytest.raises(ValueError, match="kind"):
+        writer.write_other(b"X", b"")
+
+
+@pytest.mark.parametrize("coding", CHANNELS)
+@pytest.mark.parametrize("frame", [0, 1, 7, 8, 15, 19, 20, 1000])
+def test_seeking_gives_the_chunk_that_holds_a_frame(coding: str, frame: int) -> None:
+    data = make_file(coding)
+    wanted = [c for c in Reader(io.BytesIO(data)) if c.start_frame + c.frames > frame]
+    for salvage in (False, True):
+        for file in (io.BytesIO(data), Trickle(data)):
+            reader = Reader(file, salvage=salvage)
+            reader.seek_frame(frame)
+            assert same(list(reader), wanted)
+            assert reader.end is not None
+            assert reader.end.frames == 20
+
+
+def test_seeking_reads_fields_alone() -> None:
+    data = make_file(frames=4000, total_n_q=32, frames_per_chunk=128)
+    source = io.BytesIO(b"before" + data)
+    source.seek(6)
+    read = 0
+    original = source.read
+
+    def counted(n: int = -1) -> bytes:
+        nonlocal read
+        piece = original(n)
+        read += len(piece)
+        return piece
+
+    source.read = counted  # type: ignore[method-assign, assignment]
+    reader = Reader(source)
+    reader.seek_frame(3900)
+    chunk = next(reader.raw())
+    assert not isinstance(chunk, Damage)
+    assert chunk.start_frame == 3840
+    assert read < 128 * 32 * 10 // 8 + 1000
+
+
+def test_caps_hold_for_the_largest_file() -> None:
+    header = make_header("discrete", channels=8, total_n_q=256, code_bits=16, frames_per_chunk=1024)
+    
+    data = write(header, make_chunks(header, 1024), header.samples_in(1024))
+    reader = Reader(io.BytesIO(data))
+    raw = next(reader.raw())
+    assert not isinstance(raw, Damage)
+    assert raw.size == MAX_BLOCK - 1  # balance goes with two channels only
+    assert bitrate.shares("discrete", 256, 8, 0) == raw.n_q
+
+
+def test_tags_from_elsewhere_are_kept_where_they_fit() -> None:
+    tags = [("TITLE", "ä"), ("", "x"), ("B=C", "x"), ("LYRICS", "x" * 70000), ("Z", "a\0b"), ("ARTIST", "\ud800"), ("E", "")]
+    kept, dropped = usable_tags(tags)
+    assert kept == (("TITLE", "ä"), ("E", ""))
+    assert len(dropped) == 5
+    Writer(io.BytesIO(), replace(HEADER, tags=kept))
+    kept, _ = usable_tags([("A", "x" * 59990), ("B", "y" * 1000)])
+    Writer(io.BytesIO(), replace(HEADER, tags=kept))
