@@ -1,4 +1,4 @@
-"""The network: frozen `Config`, and `Codec`, which starts as a classical transform codec that training improves.
+"""The network: `Codec`, which starts as a classical transform codec that training improves.
 
     envelope   band powers -> envelope codebooks -> quantized envelope A (amplitude per MDCT coefficient)
     waveform   MDCT coefficients, flattened by A and the frame's level -> encoder -> waveform codebooks
@@ -9,17 +9,20 @@ The methods here work on whole sequences or on parts of them and keep no state; 
 """
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rvqcodec.config import SUB_FRAMES, Config
 from rvqcodec.layers import MDCT, Block, band_matrix, overlap_add, position_noise, start_as_identity
 from rvqcodec.quantize import Quantized, ResidualQuantizer
 
-SUB_FRAMES = 2  # per frame
+if TYPE_CHECKING:
+    from rvqcodec.weights import WeightsInfo
+
 POWER_FLOOR = 1e-9  # of a coefficient: about -90 dB below full scale
 LEVEL_FLOOR = 1e-3  # of the frame level, so that silence is not blown up
 UNIT = 0.1  # RMS of a flattened coefficient, well below the envelope's values: it keeps loud corrections small
@@ -27,45 +30,13 @@ NOISE_SHARE = 0.74  # power of the coefficients' noise-like part against the ban
 
 
 @dataclass(frozen=True)
-class Config:
-    """The architecture; it travels with the weights (weights/*.json) and is never implied by code."""
+class Analysis:
+    """What encoder and quantizers make of S sub-frames: both parts, and their latents [B, T, ...] unquantized."""
 
-    sample_rate: int = 44100
-    sub_frame: int = 588  # samples, and MDCT coefficients
-    bands: int = 24
-    top_hz: float = 20000.0
-    coefficients: int = 256  # lowest MDCT coefficients that the latent carries
-    dim: int = 384
-    envelope_dim: int = 128
-    expansion: int = 3
-    envelope_blocks: int = 2
-    encoder_blocks: int = 5
-    decoder_blocks: int = 8
-    envelope_codebooks: int = 4
-    max_n_q: int = 32
-    codebook_size: int = 1024
-    codebook_dim: int = 32
-    flatten: float = 0.5  # exponent p: coefficients are multiplied by A^(p-1)
-    envelope_scale: float = 0.5
-    level: float = 1.0  # exponent of the frame level that coefficients are divided by
-
-    @property
-    def hop(self) -> int:
-        """Samples per frame."""
-        return self.sub_frame * SUB_FRAMES
-
-    @property
-    def latent(self) -> int:
-        """Width of a sub-frame's latent: envelope remainder and coefficients."""
-        return self.bands + self.coefficients
-
-    @property
-    def code_bits(self) -> int:
-        """Bits per code."""
-        return (self.codebook_size - 1).bit_length()
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    envelope: Quantized
+    waveform: Quantized
+    envelope_latent: Tensor
+    waveform_latent: Tensor
 
 
 @dataclass(frozen=True)
@@ -87,7 +58,9 @@ def by_sub_frame(x: Tensor) -> Tensor:
 
 
 class Codec(nn.Module):
-    """Encoder, quantizers and decoder of one Config."""
+    """Encoder, quantizers and decoder of one Config. `info` says which weights it carries, once it has some."""
+
+    info: "WeightsInfo | None" = None
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -135,6 +108,16 @@ class Codec(nn.Module):
         self.register_buffer("smooth", smooth / smooth.sum(), persistent=False)
         self.register_buffer("importance", 1 / (1 + frequency / 1000), persistent=False)
         self._start_as_classical_codec(frequency)
+
+    @property
+    def model_id(self) -> str:
+        """The bitstream's name; "untrained" before weights were loaded."""
+        return self.info.model_id if self.info else "untrained"
+
+    @property
+    def weights_hash(self) -> bytes:
+        """Eight bytes of the hash of encoder and codebooks, as a file's header carries them."""
+        return self.info.weights_hash if self.info else bytes(8)
 
     def _start_as_classical_codec(self, frequency: Tensor) -> None:
         """Identities on the main path, zero corrections, noise gain 0.7 above 1 kHz (design: "The start decides")."""
@@ -191,8 +174,8 @@ class Codec(nn.Module):
 
     # ---- whole sequences, for training
 
-    def quantize(self, samples: Tensor, n_q: Tensor, decay: float = 0.99) -> tuple[Quantized, Quantized, Tensor]:
-        """samples [B, (S + 1) * sub_frame], n_q [B] -> envelope and waveform part, and the latents [B, T, ...]."""
+    def quantize(self, samples: Tensor, n_q: Tensor, decay: float = 0.99) -> Analysis:
+        """samples [B, (S + 1) * sub_frame], n_q [B] -> both parts, quantized."""
         with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
             frames = self.frames(samples.float())
             envelope = self.envelope(frames)
@@ -209,7 +192,7 @@ class Codec(nn.Module):
             x = block(x)
         latent = by_frame(self.encoder_out(x).float())
         fine = self.waveform_quantizer(latent, n_q - self.config.envelope_codebooks, decay)
-        return shape, fine, (corrected.detach(), latent.detach())
+        return Analysis(shape, fine, corrected.detach(), latent.detach())
 
     def synthesize(self, latent: Tensor, envelope: Tensor, n_q: Tensor) -> Synthesis:
         """latent [B, S, latent], envelope [B, S, bands], n_q [B, S] -> what the decoder makes of them."""

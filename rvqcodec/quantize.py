@@ -74,12 +74,17 @@ class ResidualQuantizer(nn.Module):
         super().__init__()
         self.codebooks = nn.ModuleList(Codebook(latent=latent, size=size, dim=dim) for _ in range(n_q))
 
+    @property
+    def stages(self) -> list[Codebook]:
+        """The codebooks in order."""
+        return [c for c in self.codebooks if isinstance(c, Codebook)]
+
     @torch.no_grad()
     def encode(self, latent: Tensor, n_q: int) -> Tensor:
         """latent [B, T, L] -> codes int64 [B, n_q, T]."""
         shape, residual = latent.shape[:2], latent.flatten(0, 1)
         codes = []
-        for codebook in list(self.codebooks)[:n_q]:
+        for codebook in self.stages[:n_q]:
             index = codebook.nearest(codebook.project_in(residual))
             residual = residual - codebook.lookup(index)
             codes.append(index.view(shape))
@@ -88,8 +93,8 @@ class ResidualQuantizer(nn.Module):
     @torch.no_grad()
     def decode(self, codes: Tensor, n_q: Tensor) -> Tensor:
         """codes [B, K, T], n_q [B, T] (how many of them count in each frame) -> latent [B, T, L]."""
-        latent = torch.zeros(*codes.shape[::2], self.codebooks[0].project_out.out_features, device=codes.device)
-        for k, codebook in enumerate(list(self.codebooks)[: codes.shape[1]]):
+        latent = torch.zeros(*codes.shape[::2], self.stages[0].project_out.out_features, device=codes.device)
+        for k, codebook in enumerate(self.stages[: codes.shape[1]]):
             latent = latent + codebook.lookup(codes[:, k]) * (n_q > k)[..., None]
         return latent
 
@@ -100,7 +105,7 @@ class ResidualQuantizer(nn.Module):
         used, full = torch.zeros_like(residual), torch.zeros_like(residual)
         commitment = residual.new_zeros(())
         codes = []
-        for k, codebook in enumerate(self.codebooks):
+        for k, codebook in enumerate(self.stages):
             encoded = codebook.project_in(residual)
             flat = encoded.detach().flatten(0, 1)
             index = codebook.nearest(flat)
@@ -120,7 +125,7 @@ class ResidualQuantizer(nn.Module):
     def revive(self, latent: Tensor, least: float) -> int:
         """Replace entries unused for long by encodings of this latent [B, T, L]; how many were replaced."""
         residual, replaced = latent.float().flatten(0, 1), 0
-        for codebook in self.codebooks:
+        for codebook in self.stages:
             encoded = codebook.project_in(residual)
             replaced += codebook.revive(encoded, least)
             residual = residual - codebook.lookup(codebook.nearest(encoded))

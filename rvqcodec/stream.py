@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from rvqcodec.layers import FUTURE, PAST, overlap_add
-from rvqcodec.model import SUB_FRAMES, by_frame, by_sub_frame
+from rvqcodec.config import SUB_FRAMES
+from rvqcodec.layers import FUTURE, PAST, Block, overlap_add
+from rvqcodec.model import by_frame, by_sub_frame
 
 if TYPE_CHECKING:
     from rvqcodec.model import Codec
@@ -52,10 +53,9 @@ class _Chain:
     """A row of blocks with their pasts; lags its input by one sub-frame a block."""
 
     def __init__(self, blocks: nn.ModuleList, channels: int, like: Tensor) -> None:
-        self.blocks = list(blocks)
+        self.blocks = [block for block in blocks if isinstance(block, Block)]
         self.lag = len(self.blocks) * FUTURE
-        dim = self.blocks[0].norm.normalized_shape[0] if self.blocks else 0
-        self.pasts = [like.new_zeros(channels, PAST + FUTURE, dim) for _ in self.blocks]
+        self.pasts = [like.new_zeros(channels, PAST + FUTURE, block.bias.numel()) for block in self.blocks]
 
     def push(self, x: Tensor, first: int) -> Tensor:
         """x [C, S, D], the position of its first sub-frame -> output [C, S, D] from position first - lag on."""

@@ -31,9 +31,9 @@ def reconstruct(codec: Codec, samples: npt.NDArray[np.float32], n_q: int) -> npt
     padded[sub : sub + len(samples)] = samples
     x = torch.from_numpy(padded)[None].to(codec.envelope_mean.device)
     kept = torch.tensor([n_q], device=x.device)
-    shape, fine, _ = codec.quantize(x, kept)
-    envelope = shape.latent.reshape(1, -1, config.bands)
-    latent = fine.latent.reshape(1, -1, config.latent)
+    parts = codec.quantize(x, kept)
+    envelope = parts.envelope.latent.reshape(1, -1, config.bands)
+    latent = parts.waveform.latent.reshape(1, -1, config.latent)
     out = codec.synthesize(latent, envelope, kept.expand(1, envelope.shape[1]))
     noise = codec.noise(0, envelope.shape[1], x.device)
     y = codec.waveform(out.waveform + out.noise_amplitude * noise)[0, sub : sub + len(samples)]

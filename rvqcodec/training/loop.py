@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rvqcodec.config import Config
 from rvqcodec.errors import WeightsError
-from rvqcodec.model import Codec, Config
+from rvqcodec.model import Analysis, Codec
 from rvqcodec.training import losses
 from rvqcodec.training.data import Pool
 from rvqcodec.training.discriminators import (
@@ -177,23 +178,23 @@ class Trainer:
         n_q[: self.options.batch // 2] = rng.choice(FEW, self.options.batch // 2)
         return torch.from_numpy(n_q).to(self.device)
 
-    def reconstruct(self, x: Tensor, n_q: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """x [B, N] -> waveform part alone, with noise (both [B, N - 2 sub_frame]), commitment, latents."""
+    def reconstruct(self, x: Tensor, n_q: Tensor, first: int) -> tuple[Tensor, Tensor, Analysis]:
+        """x [B, N] -> waveform part alone, with noise (both [B, N - 2 sub_frame]), and the analysis."""
         codec, config = self.codec, self.codec.config
         with torch.set_grad_enabled(not self.options.decoder_only):
-            shape, fine, latents = codec.quantize(x, n_q, self.options.codebook_decay)
-        envelope = shape.latent.reshape(len(x), -1, config.bands)
-        latent = fine.latent.reshape(len(x), -1, config.latent)
+            parts = codec.quantize(x, n_q, self.options.codebook_decay)
+        envelope = parts.envelope.latent.reshape(len(x), -1, config.bands)
+        latent = parts.waveform.latent.reshape(len(x), -1, config.latent)
         synthesis = codec.synthesize(latent, envelope, n_q[:, None].expand(-1, envelope.shape[1]))
         noise = codec.noise(first, len(x) * envelope.shape[1], x.device).view_as(synthesis.waveform)
         both = torch.cat([synthesis.waveform, synthesis.waveform + synthesis.noise_amplitude * noise])
         plain, full = codec.waveform(both)[:, config.sub_frame :].chunk(2)
-        return plain, full, shape.commitment + fine.commitment, latents
+        return plain, full, parts
 
     def distances(self, x: Tensor, plain: Tensor, full: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
         """Losses between the crop and what was made of it: two mel scales and two spectra, chosen at random."""
         rate = self.codec.config.sample_rate
-        long, short, wave = int(rng.choice((512, 1024, 2048))), int(rng.choice((64, 128, 256))), int(rng.choice((512, 2048)))
+        long, short, wave = (int(rng.choice(n)) for n in ((512, 1024, 2048), (64, 128, 256), (512, 2048)))
         with torch.no_grad():
             goal = {n: losses.spectrum(x, n) for n in {long, short, wave}}
         made, quick = losses.spectrum(full, long), losses.spectrum(full, short)
@@ -217,14 +218,14 @@ class Trainer:
         n_q = self.codebooks_kept(rng)
         self.codec.train(not o.decoder_only)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            plain, full, commitment, latents = self.reconstruct(x, n_q, int(rng.integers(1 << 24)))
+            plain, full, parts = self.reconstruct(x, n_q, int(rng.integers(1 << 24)))
         sub = self.codec.config.sub_frame
         target = x[:, sub : sub + full.shape[1]]
         values = self.distances(target, plain, full, rng)
         loss = o.mel * values["mel"] + o.waveform * values["waveform"] + o.spectrum * values["spectrum"]
         if not o.decoder_only:
-            values["commitment"] = commitment
-            loss = loss + o.commitment * commitment
+            values["commitment"] = parts.envelope.commitment + parts.waveform.commitment
+            loss = loss + o.commitment * values["commitment"]
         if o.adversarial > 0:
             loss = loss + self.judge(target, full, p.step % len(WINDOWS), values)
         self.optimizer.zero_grad()
@@ -233,7 +234,7 @@ class Trainer:
         self.optimizer.step()
         self.follow()
         if not o.decoder_only and p.step % 100 == 99 and self.share_done() < 0.8:
-            self.revive(latents)
+            self.revive(parts)
         p.step += 1
         return {k: float(v.detach()) for k, v in values.items()} | {"rate": factor}
 
@@ -258,16 +259,17 @@ class Trainer:
     def follow(self) -> None:
         """Move the average of the weights; codebooks are averages already and are copied."""
         keep = min(self.options.average, (self.progress.step + 1) / (self.progress.step + 10))
-        mine, theirs = list(self.average.parameters()), list(self.codec.parameters())
+        mine: list[Tensor] = list(self.average.parameters())
+        theirs: list[Tensor] = list(self.codec.parameters())
         torch._foreach_lerp_(mine, theirs, 1 - keep)
         for a, b in zip(self.average.buffers(), self.codec.buffers(), strict=True):
             a.copy_(b)
 
-    def revive(self, latents: tuple[Tensor, Tensor]) -> None:
+    def revive(self, parts: Analysis) -> None:
         """Restart entries that nothing chose for long."""
         least = 0.015 * self.options.batch * self.options.sub_frames / self.codec.config.codebook_size
-        replaced = self.codec.envelope_quantizer.revive(latents[0], least)
-        replaced += self.codec.waveform_quantizer.revive(latents[1], least)
+        replaced = self.codec.envelope_quantizer.revive(parts.envelope_latent, least)
+        replaced += self.codec.waveform_quantizer.revive(parts.waveform_latent, least)
         self.progress.sums.setdefault("revived", []).append(float(replaced))
 
     # ---- the run

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from rvqcodec.model import SUB_FRAMES, Codec, by_frame, by_sub_frame
-from rvqcodec.quantize import Codebook, ResidualQuantizer
+from rvqcodec.config import SUB_FRAMES
+from rvqcodec.model import Codec, by_frame, by_sub_frame
+from rvqcodec.quantize import ResidualQuantizer
 
 ROUNDS = 10
 CHUNK = 16384  # vectors that are compared with all entries at once
@@ -42,8 +43,7 @@ def start_quantizer(quantizer: ResidualQuantizer, latent: Tensor, weight: Tensor
     left = latent * weight
     norm = left.norm(dim=1)
     left = left * (norm.quantile(LOUDEST) / norm.clamp_min(1e-9)).clamp_max(1)[:, None]
-    for codebook in quantizer.codebooks:
-        assert isinstance(codebook, Codebook)
+    for codebook in quantizer.stages:
         size, dim = codebook.entries.shape
         if dim == latent.shape[1]:
             directions = torch.eye(dim, device=latent.device)

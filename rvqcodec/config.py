@@ -1,0 +1,53 @@
+"""The architecture as data: a frozen `Config` that travels with the weights. No torch."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+SUB_FRAMES = 2  # per frame
+
+
+@dataclass(frozen=True)
+class Config:
+    """The architecture; it travels with the weights (weights/*.json) and is never implied by code."""
+
+    sample_rate: int = 44100
+    sub_frame: int = 588  # samples, and MDCT coefficients
+    bands: int = 24
+    top_hz: float = 20000.0
+    coefficients: int = 256  # lowest MDCT coefficients that the latent carries
+    dim: int = 384
+    envelope_dim: int = 128
+    expansion: int = 3
+    envelope_blocks: int = 2
+    encoder_blocks: int = 5
+    decoder_blocks: int = 8
+    envelope_codebooks: int = 4
+    max_n_q: int = 32
+    codebook_size: int = 1024
+    codebook_dim: int = 32
+    flatten: float = 0.5  # exponent p: coefficients are multiplied by A^(p-1)
+    envelope_scale: float = 0.5
+    level: float = 1.0  # exponent of the frame level that coefficients are divided by
+
+    @property
+    def hop(self) -> int:
+        """Samples per frame."""
+        return self.sub_frame * SUB_FRAMES
+
+    @property
+    def latent(self) -> int:
+        """Width of a sub-frame's latent: envelope remainder and coefficients."""
+        return self.bands + self.coefficients
+
+    @property
+    def code_bits(self) -> int:
+        """Bits per code."""
+        return (self.codebook_size - 1).bit_length()
+
+    @property
+    def pre_skip(self) -> int:
+        """Samples that the decoder puts out before the recording's first one."""
+        return self.sub_frame
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
