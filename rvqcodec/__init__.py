@@ -1,3 +1,69 @@
-"""rvqcodec: a streaming neural audio codec; importing the package costs nothing heavy."""
+"""rvqcodec: a streaming neural audio codec; importing the package costs nothing heavy.
+
+    import rvqcodec
+
+    codec = rvqcodec.load()                          # the network, verified
+    codes = codec.encode(wav, 44100, bitrate="6kbps")  # float32 [C, n] -> Codes
+    wav = codec.decode(codes)
+    rvqcodec.open("song.rvq").decode(start=60, duration=5)
+
+torch, soundfile and soxr are imported when a name that needs them is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rvqcodec import tokens
+    from rvqcodec.api import AudioCodec, Recording, load, open
+    from rvqcodec.codes import Codes
+    from rvqcodec.errors import AudioError, BitrateError, FormatError, RvqError, WeightsError
+    from rvqcodec.kmeans import ResidualQuantizer
+    from rvqcodec.live import Decoder, Encoder
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AudioCodec",
+    "AudioError",
+    "BitrateError",
+    "Codes",
+    "Decoder",
+    "Encoder",
+    "FormatError",
+    "Recording",
+    "ResidualQuantizer",
+    "RvqError",
+    "WeightsError",
+    "load",
+    "open",
+    "tokens",
+]
+
+_HOME = {
+    "AudioCodec": "api",
+    "Recording": "api",
+    "load": "api",
+    "open": "api",
+    "Codes": "codes",
+    "Decoder": "live",
+    "Encoder": "live",
+    "ResidualQuantizer": "kmeans",
+    "AudioError": "errors",
+    "BitrateError": "errors",
+    "FormatError": "errors",
+    "RvqError": "errors",
+    "WeightsError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "tokens":
+        return importlib.import_module("rvqcodec.tokens")
+    if name not in _HOME:
+        raise AttributeError(f"module 'rvqcodec' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"rvqcodec.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

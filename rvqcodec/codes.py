@@ -1,13 +1,15 @@
 """All codes of a recording as one array, with what it takes to write them as `.rvq` again; no torch."""
 
 import dataclasses
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from rvqcodec import files
 from rvqcodec.bitrate import MID_SILENT, SIDE_SILENT, split
 from rvqcodec.container import Chunk, Damage, Header, Reader, Writer
 from rvqcodec.errors import FormatError
@@ -104,18 +106,27 @@ class Codes:
         """All codes of an open `.rvq` file; FormatError with the position if it is damaged."""
         reader = Reader(file)
         chunks = [chunk for chunk in reader if not isinstance(chunk, Damage)]
-        header = dataclasses.replace(reader.header, n_samples=reader.n_samples)
-        absent = _absent(header)
+        return cls.from_chunks(dataclasses.replace(reader.header, n_samples=reader.n_samples), chunks)
+
+    @classmethod
+    def from_chunks(cls, header: Header, chunks: Sequence[Chunk]) -> "Codes":
+        """All chunks of a recording, in order; K is the most codebooks that any of them has, at least 1."""
         n_q = max((k for chunk in chunks for k in chunk.n_q), default=1) or 1
-        codes = np.full((header.coded_channels, n_q, reader.frames), absent, np.uint16)
+        frames = sum(chunk.frames for chunk in chunks)
+        codes = np.full((header.coded_channels, n_q, frames), _absent(header), np.uint16)
         for chunk in chunks:
             for channel, part in enumerate(chunk.codes):
                 codes[channel, : len(part), chunk.start_frame : chunk.start_frame + chunk.frames] = part
         lengths = np.array([chunk.frames for chunk in chunks], np.int64)
         return cls(header, codes, lengths, np.array([chunk.balance for chunk in chunks], np.int64))
 
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Write an `.rvq` file, which appears whole or not at all; `force` replaces one that exists."""
+        with files.replacing(path, force=force) as file:
+            self.write(file)
+
     def write(self, file: BinaryIO) -> None:
-        """Write an `.rvq` file; FormatError for codes that it cannot hold."""
+        """Write an `.rvq` file to an open binary file; FormatError for codes that it cannot hold."""
         writer = Writer(file, self.header)
         for chunk in self.chunks():
             writer.write_chunk(chunk)

@@ -1,0 +1,247 @@
+"""The Python interface: `load` a codec, `encode`, `decode`, `open` files; arrays in, arrays out.
+
+Everything here runs the very code that the command line runs: the same recording gives the same codes, alone,
+in a batch, in pieces or from a file. Audio is float32 [C, n], channels first, full scale at 1; where audio is
+taken, [n] is mono, torch tensors and float64 are taken too, and lists of recordings give lists of results.
+"""
+
+import io
+import math
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rvqcodec import bitrate as bitrates
+from rvqcodec.arrays import Samples, as_asked, as_numpy, as_samples, is_batch, is_torch
+from rvqcodec.audio.samples import check_rate_and_channels
+from rvqcodec.codec import DecodeOptions, EncodeOptions, decoding, encoding, models
+from rvqcodec.codes import FRAMES_PER_CHUNK, Codes
+from rvqcodec.container import Chunk, Header, Reader
+from rvqcodec.errors import AudioError, WeightsError
+from rvqcodec.live import Decoder, Encoder
+
+
+def load(name: str | None = None, device: str = "cpu") -> "AudioCodec":
+    """The codec of an installed model (None: the default one), on "cpu", "cuda" or "auto".
+
+    The weights are read once a process and checked against their hash. Errors: WeightsError, RvqError.
+    """
+    return AudioCodec(models.load(name, device), device)
+
+
+def open(path: str | os.PathLike[str]) -> "Recording":
+    """An `.rvq` file: its header at once, codes and sound when asked for. Errors: FormatError, OSError."""
+    return Recording(path)
+
+
+class AudioCodec:
+    """A model ready to encode and decode. Make it with `load`; several threads may share it."""
+
+    def __init__(self, model: models.Model, device: str) -> None:
+        self._model, self._device = model, device
+
+    @property
+    def model_id(self) -> str:
+        return self._model.model_id
+
+    @property
+    def weights_hash(self) -> bytes:
+        """The first 8 bytes of the sha256 of the weights that define the codes."""
+        return self._model.weights_hash
+
+    @property
+    def sample_rate(self) -> int:
+        """The model's own rate in Hz; other rates are converted on the way in and out."""
+        return self._model.config.sample_rate
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self._model.config.sample_rate / self._model.config.hop
+
+    @property
+    def max_n_q(self) -> int:
+        """Codebooks that a coded channel can have."""
+        return self._model.config.max_n_q
+
+    def encode(
+        self,
+        wav: Any,
+        sample_rate: int,
+        *,
+        bitrate: int | str = 6000,
+        n_q: int | None = None,
+        mono: bool = False,
+        tags: Sequence[tuple[str, str]] = (),
+    ) -> Any:
+        """Audio to `Codes`: [n] or [C, n]; a list of such, or [B, C, n], gives a list of Codes.
+
+        bitrate: the most that the codes take over all channels, in bits per second or as text ("6kbps"); n_q
+        (codebooks a frame, over all channels) goes before it. mono: mix down. AudioError, BitrateError.
+        """
+        if is_batch(wav):
+            return [
+                self.encode(one, sample_rate, bitrate=bitrate, n_q=n_q, mono=mono, tags=tags) for one in wav
+            ]
+        samples = as_samples(wav)
+        options = _options(bitrate, n_q, mono)
+        check_rate_and_channels("audio", sample_rate, len(samples))
+        header = encoding.header_of(
+            self._model, options, sample_rate, len(samples), samples.shape[1], tuple(tags)
+        )
+        encoder = encoding.Encoder(self._model, header, mono=mono)
+        chunks: list[Chunk] = []
+        for start in range(0, samples.shape[1], sample_rate):
+            chunks += encoder.push(samples[:, start : start + sample_rate])
+        return Codes.from_chunks(header, chunks + encoder.flush())
+
+    def decode(self, codes: Any, *, n_q: int | None = None, as_torch: bool = False) -> Any:
+        """`Codes` to audio float32 [C, n], at the rate and of the length that was encoded; lists give lists.
+
+        Arrays of codes (see `codes`) are taken as well; torch codes, or `as_torch`, give a torch tensor. n_q:
+        use at most so many codebooks a frame, over all channels. WeightsError for another model's codes.
+        """
+        if isinstance(codes, (list, tuple)):
+            return [self.decode(one, n_q=n_q, as_torch=as_torch) for one in codes]
+        if not isinstance(codes, Codes):
+            as_torch = as_torch or is_torch(codes)
+            codes = self.codes(codes)
+        self._check(codes.header)
+        file = io.BytesIO()
+        codes.write(file)
+        file.seek(0)
+        return as_asked(_decoded(Reader(file), DecodeOptions(n_q=n_q, device=self._device)), as_torch)
+
+    def codes(self, codes: Any, *, sample_rate: int | None = None, n_samples: int | None = None) -> Codes:
+        """Integers [K, T] (mono) or [C, K, T] from anywhere, say a language model, as `Codes` of this model.
+
+        1024 stands where a codebook is not in use. sample_rate: of the audio to make (None: the model's own);
+        n_samples: its exact length per channel (None: as much as the frames hold). Errors: FormatError.
+        """
+        grid = as_numpy(codes)
+        channels = 1 if grid.ndim < 3 else len(grid)
+        rate = sample_rate or self.sample_rate
+        check_rate_and_channels("codes", rate, channels)
+        return Codes.from_array(grid, self._header(rate, channels, n_samples))
+
+    def encoder(
+        self,
+        sample_rate: int,
+        channels: int = 1,
+        *,
+        bitrate: int | str = 6000,
+        n_q: int | None = None,
+        mono: bool = False,
+        chunk_seconds: float | None = None,
+    ) -> "Encoder":
+        """An encoder for audio that comes in pieces; chunk_seconds: length of the chunks it gives (3.4 s)."""
+        check_rate_and_channels("audio", sample_rate, channels)
+        options = _options(bitrate, n_q, mono, chunk_seconds)
+        header = encoding.header_of(self._model, options, sample_rate, channels, None, ())
+        return Encoder(self._model, header, channels, mono)
+
+    def decoder(self, header: Header) -> "Decoder":
+        """A decoder for chunks that come one by one. Errors: WeightsError for codes of another model."""
+        self._check(header)
+        return Decoder(self._model, header)
+
+    def _header(self, sample_rate: int, channels: int, n_samples: int | None) -> Header:
+        config = self._model.config
+        return Header(
+            sample_rate=sample_rate,
+            channels=channels,
+            coding=encoding.coding_of(channels),
+            model_id=self.model_id,
+            weights_hash=self.weights_hash,
+            model_rate=config.sample_rate,
+            hop=config.hop,
+            code_bits=config.code_bits,
+            total_n_q=channels,
+            frames_per_chunk=FRAMES_PER_CHUNK,
+            pre_skip=config.sub_frame,
+            n_samples=n_samples,
+        )
+
+    def _check(self, header: Header) -> None:
+        if (header.model_id, header.weights_hash) != (self.model_id, self.weights_hash):
+            raise WeightsError(
+                f"the codes are of model {header.model_id} with weights {header.weights_hash.hex()}, this is "
+                f"{self.model_id} with {self.weights_hash.hex()}; load the model that made them"
+            )
+
+
+class Recording:
+    """An `.rvq` file. Make it with `open`; it holds no file open between calls."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        with self.path.open("rb") as file:
+            self.header = Reader(file).header
+
+    @property
+    def sample_rate(self) -> int:
+        return self.header.sample_rate
+
+    @property
+    def channels(self) -> int:
+        return self.header.channels
+
+    @property
+    def tags(self) -> tuple[tuple[str, str], ...]:
+        return self.header.tags
+
+    @cached_property
+    def n_samples(self) -> int:
+        """Samples per channel; reads the whole file where its header does not say (made in a pipe)."""
+        if self.header.n_samples is not None:
+            return self.header.n_samples
+        return self.codes.header.n_samples or 0
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.n_samples / self.sample_rate
+
+    @cached_property
+    def codes(self) -> Codes:
+        """All codes; read, and every checksum checked, when first asked for. Errors: FormatError."""
+        with self.path.open("rb") as file:
+            return Codes.read(file)
+
+    def decode(
+        self,
+        start: float = 0.0,
+        duration: float | None = None,
+        *,
+        n_q: int | None = None,
+        rate: int | None = None,
+        device: str = "cpu",
+        as_torch: bool = False,
+    ) -> Any:
+        """Audio float32 [C, n] from `start` on, for `duration` (None: to the end), both in seconds.
+
+        rate: in Hz (None: the recording's). n_q: use at most so many codebooks a frame, over all channels.
+        Reads only the chunks it needs. FormatError, WeightsError, AudioError for a start behind the end.
+        """
+        if not (start >= 0 and math.isfinite(start) and (duration is None or 0 <= duration < math.inf)):
+            raise AudioError(f"start {start} s, duration {duration} s: must be 0 or more")
+        options = DecodeOptions(n_q=n_q, device=device, rate=rate, start=start, duration=duration)
+        with self.path.open("rb") as file:
+            return as_asked(_decoded(Reader(file), options), as_torch)
+
+
+def _decoded(reader: Reader, options: DecodeOptions) -> Samples:
+    part = decoding.Part(reader.header, options)
+    blocks = list(decoding.blocks(reader, part, options))
+    return np.concatenate([np.zeros((reader.header.channels, 0), np.float32), *blocks], axis=1)
+
+
+def _options(
+    bitrate: int | str, n_q: int | None, mono: bool, chunk_seconds: float | None = None
+) -> EncodeOptions:
+    bits = bitrates.parse_bitrate(bitrate) if isinstance(bitrate, str) else bitrate
+    return EncodeOptions(bitrate=bits, n_q=n_q, mono=mono, chunk_seconds=chunk_seconds)

@@ -1,0 +1,52 @@
+"""Arrays as people hand them over, numpy or torch, to what the package works on, and back."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rvqcodec.errors import AudioError
+
+Samples = npt.NDArray[np.float32]
+
+
+def is_batch(wav: Any) -> bool:
+    """Whether these are several recordings: a list or tuple of arrays, or an array of three dimensions."""
+    if isinstance(wav, (list, tuple)):
+        return not wav or getattr(wav[0], "ndim", 0) > 0 or isinstance(wav[0], (list, tuple))
+    return getattr(wav, "ndim", 1) == 3
+
+
+def as_samples(wav: Any) -> Samples:
+    """One recording, floats [n] or [C, n], as contiguous float32 [C, n]. AudioError for what is none."""
+    array = as_numpy(wav)
+    array = array[None] if array.ndim == 1 else array
+    if array.ndim != 2 or array.dtype.kind != "f":
+        raise AudioError(
+            f"audio {list(array.shape)} of type {array.dtype}: must be floats [n] or [C, n], full scale at 1"
+        )
+    if len(array) > 8 and array.shape[1] <= 8:
+        raise AudioError(f"audio {list(array.shape)}: channels come first; give its transpose")
+    if not np.isfinite(array).all():
+        raise AudioError("audio holds NaN or infinite values")
+    return np.ascontiguousarray(array, np.float32)
+
+
+def as_numpy(values: Any) -> npt.NDArray[Any]:
+    """Any array, torch tensors on any device too, as numpy; torch is not imported for it."""
+    if is_torch(values):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+def is_torch(values: Any) -> bool:
+    return hasattr(values, "detach")
+
+
+def as_asked(samples: Samples, as_torch: bool) -> Any:
+    """numpy as it is, or as a torch tensor."""
+    if not as_torch:
+        return samples
+    import torch
+
+    return torch.from_numpy(samples)

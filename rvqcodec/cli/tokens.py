@@ -1,0 +1,274 @@
+"""`rvq tokens encode` and `rvq tokens decode`: codes as token sequences for language models, and back."""
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+
+import click
+
+from rvqcodec import bitrate as bitrates
+from rvqcodec import weights
+from rvqcodec.cli import shared
+from rvqcodec.cli.jobs import name_of, run_jobs
+from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
+from rvqcodec.cli.pipes import reading, writing
+from rvqcodec.cli.shared import STREAM, Batch
+from rvqcodec.codes import FRAMES_PER_CHUNK, Codes
+from rvqcodec.container import CODINGS, MAX_N_Q, Header
+from rvqcodec.container.header import MAGIC
+from rvqcodec.errors import FormatError, RvqError
+from rvqcodec.tokenfile import FORMATS, dump, layout_of, load
+from rvqcodec.tokens import PATTERNS, Layout, deinterleave
+
+ENDINGS = {".npz": "npz", ".npy": "npy", ".jsonl": "jsonl"}
+AUDIO = ("wav", "flac", "ogg")
+Progress = Callable[[float, float | None], None]
+
+DEVICE = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+    help="Where the network runs; auto takes CUDA where there is one.",
+)  # fmt: skip
+
+
+@click.group()
+def tokens() -> None:
+    """Codes as token sequences for language models, and back.
+
+    \b
+    rvq tokens encode song.wav -b 3kbps --pattern delay
+    rvq tokens decode song.npz -o song.wav
+    """
+
+
+@tokens.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-o", "--output", metavar="PATH", 
+              help="Result: a file (.npz, .npy, .jsonl), a folder, or - for stdout.")
+@click.option("--to", type=click.Choice(FORMATS),
+              help="Kind of result where no file name says it.  [default: npz; on stdout jsonl]")
+@click.option("--pattern", type=click.Choice(PATTERNS), default="parallel", show_default=True,
+              help="At which step each code stands (formats/patterns.md).")
+@click.option("--boundaries", is_flag=True, help="Add a step of start tokens and a step of end tokens.")
+@click.option("-b", "--bitrate", 
+              help="For audio: the most that the codes take, as in rvq encode.  [default: 6kbps]")
+@click.option("-q", "--codebooks", type=click.IntRange(min=1), metavar="N",
+              help="For audio: codebooks a frame, over all channels; instead of -b.")
+@click.option("--mono", is_flag=True, help="For audio: mix all channels down to one.")
+@click.option("--model", metavar="ID", help="For audio: model to use (see `rvq models`).")
+@DEVICE
+@click.option("-r", "--recursive", is_flag=True, help="Take the audio and .rvq files in folders, and below.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
+@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@shared.guarded
+def encode(
+    inputs: tuple[str, ...], output: str | None, to: str | None, pattern: str, boundaries: bool,
+    bitrate: str | None, codebooks: int | None, mono: bool, model: str | None, device: str, recursive: bool,
+    force: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Write the codes of audio or .rvq files as tokens: song.wav becomes song.npz beside it.
+
+    INPUT is an .rvq file, which needs no network, or audio as for rvq encode; - is stdin, whose result goes to
+    stdout. Prints codebooks, frames, steps and the number of tokens.
+    """
+    bits = bitrates.parse_bitrate(bitrate or "6kbps")
+    ending = _ending(output)
+    if ending is not None and ending not in ENDINGS:
+        raise click.UsageError(f"-o {output}: must end in {', '.join(ENDINGS)}; or name the kind with --to")
+    file_format = to or ENDINGS.get(ending or "")
+    batch = Batch()
+    accepts = {*AUDIO_ENDINGS, ".rvq"}
+    name = f".{file_format or 'npz'}"
+    work = plan(inputs, output, ending=name, accepts=accepts, recursive=recursive, batch=batch)
+
+    def run(job: Job, progress: Progress) -> str:
+        if _is_rvq(job.source):
+            if bitrate or codebooks or mono or model:
+                raise RvqError("-b, -q, --mono, --model are for audio; use rvq trim on an .rvq file first")
+            with reading(job.source) as file:
+                codes = Codes.read(file)
+        else:
+            codes = _codes_of_audio(job.source, bits, codebooks, mono, model, device, progress)
+        layout = layout_of(codes, pattern, boundaries=boundaries)
+        with writing(job, force=force) as out:
+            for piece in dump(codes, layout, file_format or ("jsonl" if job.target == STREAM else "npz")):
+                out.write(piece)
+        line = _size(codes, layout)
+        if job.target == STREAM and not quiet:
+            shared.say(line)
+        return line
+
+    run_jobs(work, run, force=force, workers=1, batch=batch, quiet=quiet, label="encode")
+    batch.finish()
+
+
+@tokens.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-o", "--output", metavar="PATH",
+              help="Result: a file (.rvq, .wav, .flac, .ogg), a folder, or - for stdout.")
+@click.option("--to", type=click.Choice(["rvq", *AUDIO]), 
+              help="Kind of result where no file name says it.  [default: rvq]")
+@click.option("--lenient", is_flag=True, 
+              help="Do not look at the cells between the codes, which a model may fill freely.")
+@click.option("--model", metavar="ID", help="For .npy, which does not say: the model that the codes are of.")
+@click.option("--pattern", type=click.Choice(PATTERNS), help="For .npy: the pattern.  [default: parallel]")
+@click.option("--boundaries", is_flag=True, help="For .npy: there are steps of start and end tokens.")
+@click.option("-q", "--codebooks", type=click.IntRange(1, 32), metavar="K",
+              help="For .npy: codebooks of each channel; only flatten needs it.")
+@click.option("--channels", type=click.IntRange(1, 8), metavar="N", help="For .npy: channels.  [default: 1]")
+@click.option("--rate", type=click.IntRange(8000, 192000), metavar="HZ", 
+              help="For .npy: sample rate.  [default: the model's]")
+@DEVICE
+@click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
+@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@shared.guarded
+def decode(
+    inputs: tuple[str, ...], output: str | None, to: str | None, lenient: bool, model: str | None, pattern: str | None,
+    boundaries: bool, codebooks: int | None, channels: int | None, rate: int | None, device: str, force: bool,
+    quiet: bool,
+) -> None:  # fmt: skip
+    """Turn tokens back into .rvq or audio: song.npz becomes song.rvq beside it.
+
+    INPUT is what rvq tokens encode wrote, or what a model made of it; - is stdin, whose result goes to stdout.
+    Model id, weights, rates and lengths are checked. .npy holds nothing but tokens: say the rest by options.
+    """
+    kind = to or (_ending(output) or ".rvq")[1:]
+    if kind not in ("rvq", *AUDIO):
+        raise click.UsageError(f"-o {output}: must end in .rvq, .wav, .flac or .ogg; or name the kind with --to")
+    batch = Batch()
+    work = plan(inputs, output, ending=f".{kind}", accepts=ENDINGS, batch=batch)
+    described = (model, pattern, codebooks, channels, rate)
+
+    def run(job: Job, progress: Progress) -> str:
+        with reading(job.source) as file:
+            loaded = load(file.read(), strict=not lenient)
+            if isinstance(loaded, Codes):
+                if boundaries or any(value is not None for value in described):
+                    raise RvqError("the file says itself what it holds; --model and the like are for .npy")
+                codes = loaded
+            else:
+                header = _header(model, channels or 1, rate)
+                layout = _layout(header, pattern or "parallel", boundaries, codebooks, len(loaded))
+                rows = deinterleave(loaded, layout, strict=not lenient)
+                grid = rows.reshape(header.coded_channels, layout.n_q, rows.shape[1])
+                codes = Codes.from_array(grid, header)
+        _check_weights(codes.header)
+        if kind == "rvq":
+            with writing(job, force=force) as out:
+                codes.write(out)
+        else:
+            _to_audio(codes, job, kind, device, progress, force=force)
+        return f"{codes.n_q} codebooks x {codes.frames} frames, {shared.clock(_seconds(codes))}"
+
+    run_jobs(work, run, force=force, workers=1, batch=batch, quiet=quiet, label="decode")
+    batch.finish()
+
+
+def _ending(output: str | None) -> str | None:
+    """The ending that says the kind of the result; None for folders, stdout and no name."""
+    if output is None or output == STREAM or output.endswith("/") or os.path.isdir(output):
+        return None
+    return os.path.splitext(output)[1].lower() or None
+
+
+def _is_rvq(source: str) -> bool:
+    """Whether an input is an .rvq file. Audio on stdin is put into a temporary file that becomes stdin."""
+    if source != STREAM:
+        with open(source, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    spool = tempfile.TemporaryFile(prefix="rvq-")  # noqa: SIM115
+    shutil.copyfileobj(shared.stdin(), spool)
+    spool.seek(0)
+    found = spool.read(len(MAGIC)) == MAGIC
+    spool.seek(0)
+    os.lseek(spool.fileno(), 0, os.SEEK_SET)
+    os.dup2(spool.fileno(), 0)
+    return found
+
+
+def _codes_of_audio(
+    source: str,
+    bits: int,
+    codebooks: int | None,
+    mono: bool,
+    model: str | None,
+    device: str,
+    progress: Progress,
+) -> Codes:
+    from rvqcodec.codec import EncodeOptions, encode_file
+
+    options = EncodeOptions(bitrate=bits, n_q=codebooks, mono=mono, model=model, device=device)
+    coded = io.BytesIO()
+    report = encode_file(source, coded, options, progress=progress)
+    for warning in report.warnings:
+        shared.say(warning)
+    coded.seek(0)
+    return Codes.read(coded)
+
+
+def _to_audio(
+    codes: Codes, job: Job, kind: str, device: str, progress: Progress, *, force: bool
+) -> None:
+    from rvqcodec.codec import DecodeOptions, decode_file
+
+    coded = io.BytesIO()
+    codes.write(coded)
+    coded.seek(0)
+    options = DecodeOptions(device=device, format=kind)
+    report = decode_file(coded, job.target, options, force=force, progress=progress)
+    if report.clipped:
+        shared.say(f"{name_of(job.source)}: {report.clipped:,} samples over full scale were limited")
+
+
+def _header(model: str | None, channels: int, rate: int | None) -> Header:
+    """What .npy does not say, from the options and the installed model."""
+    if model is None:
+        raise FormatError(".npy holds tokens alone: say with --model which model they are of (see rvq models)")
+    info = weights.info(model)
+    config = info.config
+    return Header(
+        sample_rate=rate or config.sample_rate,
+        channels=channels,
+        coding=CODINGS[min(channels, 3) - 1],
+        model_id=info.model_id,
+        weights_hash=info.weights_hash,
+        model_rate=config.sample_rate,
+        hop=config.hop,
+        code_bits=config.code_bits,
+        total_n_q=channels,
+        frames_per_chunk=FRAMES_PER_CHUNK,
+        pre_skip=config.pre_skip,
+    )
+
+
+def _layout(
+    header: Header, pattern: str, boundaries: bool, codebooks: int | None, streams: int
+) -> Layout:
+    channels = header.coded_channels
+    if pattern == "flatten" and codebooks is None:
+        raise FormatError("pattern flatten in .npy: say with -q how many codebooks each channel has")
+    n_q = codebooks or streams // channels
+    if n_q > MAX_N_Q:
+        raise FormatError(f"{streams} rows of tokens: {channels} channels have at most {channels * MAX_N_Q}")
+    size = 1 << header.code_bits
+    return Layout(pattern, n_q, channels=channels, codebook_size=size, boundaries=boundaries)
+
+
+def _check_weights(header: Header) -> None:
+    """Refuse codes of a model that has the id of an installed one and other weights. An unknown id passes:
+    an .rvq file can be made without its model, and decoding will ask for it.
+    """
+    if any(info.model_id == header.model_id for info in weights.available()):
+        weights.info(header.model_id, bitstream=header.weights_hash)
+
+
+def _seconds(codes: Codes) -> float:
+    return (codes.header.n_samples or 0) / codes.header.sample_rate
+
+
+def _size(codes: Codes, layout: Layout) -> str:
+    steps = layout.steps(codes.frames)
+    channels = "" if len(codes.codes) == 1 else f"{len(codes.codes)} channels x "
+    grid = f"{channels}{codes.n_q} codebooks x {codes.frames} frames, {shared.clock(_seconds(codes))}"
+    return f"{grid}; {layout.pattern}: {steps:,} steps x {layout.streams} tokens = {steps * layout.streams:,}"
