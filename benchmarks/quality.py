@@ -162,6 +162,8 @@ def rvq_codecs(options: argparse.Namespace) -> Iterator[Peer]:
 
 
 def rvq(bitrate: int, model: str | None) -> Peer:
+    """rvq at one bitrate; it leaves no delay to take out."""
+
     def code(samples: Samples, folder: Path) -> tuple[Path, Samples]:
         from rvqcodec.report.roundtrip import code_file
 
@@ -170,7 +172,7 @@ def rvq(bitrate: int, model: str | None) -> Peer:
         result = code_file(wav, folder, bitrate, model=model)
         return result.encoded, result.decoded.samples
 
-    return Peer("rvq", bitrate, (), code)
+    return Peer("rvq", bitrate, (), code, align=False)
 
 
 def reusable(path: Path | None) -> dict[tuple[str, str], Row]:

@@ -1,5 +1,6 @@
 """Pictures: spectrograms of two recordings and their difference; quality against bitrate (matplotlib)."""
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -29,12 +30,17 @@ COLOURS = {"rvq": "#c2255c", "opus": "#1971c2", "mp3": "#e8890c", "codec2": "#2b
 MARKERS = {"rvq": "o", "opus": "s", "mp3": "^", "codec2": "D", "speex": "v"}
 
 
+def require_matplotlib() -> None:
+    """Raise RvqError, which says how to install it, where matplotlib is missing; costs no import."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise RvqError("plots need matplotlib: pip install 'rvqcodec[plot]'")
+
+
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure in inches; RvqError says how to install matplotlib where it is missing."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise RvqError("plots need matplotlib: pip install 'rvqcodec[plot]'") from error
+    """An empty figure in inches, without a screen."""
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")
 
 

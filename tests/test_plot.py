@@ -47,6 +47,12 @@ def test_comparison_sheet(tmp_path: Path) -> None:
     assert height > 800
 
 
+def test_a_missing_matplotlib_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(RvqError, match=r"pip install 'rvqcodec\[plot\]'"):
+        plot.new_figure(1, 1)
+
+
 def test_quality_curves() -> None:
     rows = [
         Row("speech-a", f"{family} {kbps}", family, kbps * 1000, 1, kbps * 1000, {"mel": 3 / kbps, "stoi": 0.9})

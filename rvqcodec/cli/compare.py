@@ -37,7 +37,10 @@ def compare(
     if reference == other == shared.STREAM:
         raise click.UsageError("only one of REFERENCE and OTHER can be - (stdin)")
     if plot:
+        from rvqcodec.plot import require_matplotlib
+
         refuse_existing(plot, force=force)
+        require_matplotlib()
     from rvqcodec.metrics import measure
     from rvqcodec.report.recording import make_alike, read_recording
 
