@@ -277,7 +277,7 @@ def test_seeking_reads_fields_alone() -> None:
 
 def test_caps_hold_for_the_largest_file() -> None:
     header = make_header("discrete", channels=8, total_n_q=256, code_bits=16, frames_per_chunk=1024)
-    
+
     data = write(header, make_chunks(header, 1024), header.samples_in(1024))
     reader = Reader(io.BytesIO(data))
     raw = next(reader.raw())
@@ -287,7 +287,15 @@ def test_caps_hold_for_the_largest_file() -> None:
 
 
 def test_tags_from_elsewhere_are_kept_where_they_fit() -> None:
-    tags = [("TITLE", "ä"), ("", "x"), ("B=C", "x"), ("LYRICS", "x" * 70000), ("Z", "a\0b"), ("ARTIST", "\ud800"), ("E", "")]
+    tags = [
+        ("TITLE", "ä"),
+        ("", "x"),
+        ("B=C", "x"),
+        ("LYRICS", "x" * 70000),
+        ("Z", "a\0b"),
+        ("ARTIST", "\ud800"),
+        ("E", ""),
+    ]
     kept, dropped = usable_tags(tags)
     assert kept == (("TITLE", "ä"), ("E", ""))
     assert len(dropped) == 5

@@ -18,8 +18,9 @@ MAX_GAP = 1 << 20
 for years.
 """
 
-_EFFORT = 64
-"""False starts may cost a salvaging reader this many times the bytes of the file, then it gives up."""
+_EFFORT, _FALSE_START = 64, 1024
+"""False starts may cost a salvaging reader 64 times the bytes it has passed and 16 MiB more, counting what it
+checked and 1024 for each; then it gives up. No accident makes so many."""
 
 _CHUNK_START = bytes((MARK, CHUNK))
 _ANY_START = re.compile(re.escape(bytes((MARK,))) + b"[CE]")
@@ -131,6 +132,7 @@ class Reader:
                     self._check_gap(block)
             except FormatError as error:
                 fault = fault or error
+                self._wasted += _FALSE_START
                 self._source.skip(1)
                 if not self._source.skip_to(_ANY_START):
                     yield self._lost(self._announced(), fault)
@@ -151,7 +153,8 @@ class Reader:
                 try:
                     self._check_end(block)
                 except FormatError as error:
-                    fault = fault or error
+                    # After damage its counts and its check are wrong anyway.
+                    fault = fault or (None if self.damaged else error)
                 if fault:
                     yield self._lost(max(self.frames, block.frames), fault)
                 self._source.skip(END_SIZE)
@@ -252,7 +255,7 @@ class Reader:
     def _checked(self, size: int, name: str) -> bytes:
         data = self._peek_all(size)
         crc = data[-CRC.size :]
-        if zlib.crc32(data[: -CRC.size]) != CRC.unpack(crc)[0]:
+        if zlib.crc32(memoryview(data)[: -CRC.size]) != CRC.unpack(crc)[0]:
             self._wasted += size
             raise FormatError(f"{name} is damaged: its checksum is wrong", self._source.position)
         if self._check is not None:
