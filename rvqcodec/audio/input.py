@@ -5,7 +5,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -165,7 +165,8 @@ def _spool(start: bytes, pipe: IO[bytes], name: str) -> IO[bytes]:
         shutil.copyfileobj(pipe, file, 1 << 16)
         file.flush()
     except BaseException as error:
-        file.close()
+        with suppress(OSError):  # what could not be written is tried again by close
+            file.close()
         if isinstance(error, OSError):
             folder = f"{tempfile.gettempdir()}, the folder that TMPDIR names"
             raise AudioError(f"{name}: cannot be kept in {folder}: {error.strerror}") from error

@@ -135,8 +135,6 @@ def open_output(
         rates = ", ".join(map(str, OPUS_RATES))
         raise AudioError(f"{target}: Opus takes {rates} Hz, not {sample_rate}; write ogg (Vorbis) or convert")
     return AudioOutput(
-        SoundfileSink(
-            target, sample_rate, channels, format=chosen, subtype=subtype, tags=tags or {}, force=force
-        ),
+        SoundfileSink(target, sample_rate, channels, format=chosen, subtype=subtype, tags=tags or {}, force=force),
         channels,
     )

@@ -42,9 +42,7 @@ class Resampler:
         silence = 2 + 2 * -(-self.rate_in // self.rate_out)
         return self._step(np.zeros((self.channels, silence), np.float32), last=True, limit=total)
 
-    def _step(
-        self, samples: NDArray[np.float32], *, last: bool, limit: int | None = None
-    ) -> NDArray[np.float32]:
+    def _step(self, samples: NDArray[np.float32], *, last: bool, limit: int | None = None) -> NDArray[np.float32]:
         assert self._stream is not None
         assert samples.dtype == np.float32, samples.dtype
         assert samples.shape[0] == self.channels, samples.shape

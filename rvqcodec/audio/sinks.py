@@ -9,11 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +18,11 @@ from rvqcodec.audio.tags import SOUNDFILE_NAMES
 from rvqcodec.audio.wavwrite import wav_head
 from rvqcodec.errors import AudioError
 from rvqcodec.files import Replacement
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 if TYPE_CHECKING:

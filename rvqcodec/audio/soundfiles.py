@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import soundfile
 
 READABLE = "WAV, FLAC, OGG (Vorbis, Opus), MP3, AIFF, AU and CAF"
-_UNRECOGNISED = 1  # SF_ERR_UNRECOGNISED_FORMAT
+_UNRECOGNISED, _SYSTEM = 1, 2  # SF_ERR_UNRECOGNISED_FORMAT, SF_ERR_SYSTEM
 
 
 def forward_file() -> "type[soundfile.SoundFile]":
@@ -35,6 +35,9 @@ def sound_errors(name: str, *, writing: bool = False) -> Iterator[None]:
     try:
         yield
     except soundfile.LibsndfileError as error:
+        # libsndfile knows the system's reason but soundfile does not hand it on; the usual one is named.
+        if writing and error.code == _SYSTEM:
+            raise AudioError(f"cannot write {name}: the system refused; is the disk full?") from error
         text = error.error_string.strip().rstrip(".").removeprefix("System error : ").removeprefix("Error : ")
         if writing:
             raise AudioError(f"cannot write {name}: {text}") from error

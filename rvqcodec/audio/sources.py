@@ -94,15 +94,11 @@ class PcmSource:
             pass
 
     def _warn_of_end(self, held: int) -> None:
-        self.warnings.append(
-            f"{self._name}: cut off: announces {self.expected} samples per channel, holds {held}"
-        )
+        self.warnings.append(f"{self._name}: cut off: announces {self.expected} samples per channel, holds {held}")
 
     def _warn_of_rest(self, n_bytes: int) -> None:
         if n_bytes:
-            self.warnings.append(
-                f"{self._name}: ends within a sample; the last {n_bytes} bytes were left out"
-            )
+            self.warnings.append(f"{self._name}: ends within a sample; the last {n_bytes} bytes were left out")
 
     def close(self) -> None:
         self._stream.close()
