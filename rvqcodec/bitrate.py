@@ -20,9 +20,7 @@ STEP = 15
 SIDE_SILENT = 127
 MID_SILENT = -128
 
-_NUMBER = re.compile(
-    r"(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*(kbps|kbit/s|kb/s|k|bps|bit/s|b/s)?", re.IGNORECASE
-)
+_NUMBER = re.compile(r"(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*(kbps|kbit/s|kb/s|k|bps|bit/s|b/s)?", re.IGNORECASE)
 
 
 def format_kbps(bits_per_second: float) -> str:

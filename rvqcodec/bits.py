@@ -46,9 +46,7 @@ def unpack(data: bytes, width: int, count: int) -> NDArray[np.uint16]:
     import numpy as np
 
     if len(data) != packed_size(width, count):
-        raise FormatError(
-            f"{count} codes of {width} bits take {packed_size(width, count)} bytes, not {len(data)}"
-        )
+        raise FormatError(f"{count} codes of {width} bits take {packed_size(width, count)} bytes, not {len(data)}")
     if not padding_is_zero(data, width, count):
         raise FormatError("padding bits after the last code are not zero")
     bits = np.unpackbits(np.frombuffer(data, np.uint8), count=width * count).reshape(count, width)

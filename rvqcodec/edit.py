@@ -40,9 +40,7 @@ def trim(reader: Reader, output: Writable, total_n_q: int) -> Edited:
         total_n_q -= total_n_q % header.channels
     if total_n_q < 1:
         least = header.channels if header.coding == "discrete" else 1
-        raise BitrateError(
-            f"{header.channels} channels take at least {least} codebooks ({_kbps(header, least)})"
-        )
+        raise BitrateError(f"{header.channels} channels take at least {least} codebooks ({_kbps(header, least)})")
     writer = Writer(output, replace(header, total_n_q=total_n_q))
     for raw in _raw(reader):
         shares = bitrate.shares(header.coding, total_n_q, header.channels, raw.balance)
@@ -83,6 +81,8 @@ def cut(reader: Reader, output: Writable, first: int, last: int | None) -> Edite
     if end is None and wanted is not None:
         return _close(writer, _fitting(header, wanted, writer.frames))
     rest = _end_samples(reader) - start
+    if first >= start + rest:
+        raise RvqError(f"the file ends before {first / header.sample_rate:g} s")
     return _close(writer, _fitting(header, rest if wanted is None else min(rest, wanted), writer.frames))
 
 
@@ -102,20 +102,15 @@ def cut_frames(reader: Reader, output: Writable, first: int, last: int | None) -
     if total is None or known is None:
         n_samples = None
     elif stop is None or stop == total:
-        n_samples = _fitting(header, known - _sample_of(header, first), total - first)
+        n_samples = _rest(header, known, first)
     else:
         n_samples = header.samples_in(stop - first)
-    if n_samples == 0:
-        raise RvqError(f"{(stop or 0) - first} frames hold no whole sample; keep more")
     writer = Writer(output, replace(header, n_samples=n_samples))
     end = _copy_frames(reader, writer, first, stop)
     if writer.frames == 0:
         raise RvqError(f"the file ends before frame {first}")
     if n_samples is None:
-        if end is None:
-            n_samples = header.samples_in(writer.frames)
-        else:
-            n_samples = _fitting(header, end - _sample_of(header, first), writer.frames)
+        n_samples = header.samples_in(writer.frames) if end is None else _rest(header, end, first)
     return _close(writer, n_samples)
 
 
@@ -137,9 +132,7 @@ class Joiner:
                 if ours != theirs:
                     ours, theirs = (x.hex() if isinstance(x, bytes) else x for x in (ours, theirs))
                     what = field.replace("_", " ")
-                    raise RvqError(
-                        f"{name} has {what} {theirs}, {names[0]} has {ours}: they must agree to be joined"
-                    )
+                    raise RvqError(f"{name} has {what} {theirs}, {names[0]} has {ours}: they must agree to be joined")
         counts = [h.n_samples for h in headers]
         known: int | None = 0
         frames = 0
@@ -200,8 +193,8 @@ def _copy_frames(reader: Reader, writer: Writer, first: int, stop: int | None) -
         else:
             chunk = unpack_codes(reader.header, raw)
             writer.write_chunk(_part(chunk, begin - raw.start_frame, end - raw.start_frame, writer.frames))
-        if end == stop and reader.header.n_samples is not None:
-            return None  # else the end must be read, for the last frame may be half full
+        if end == stop and (end < raw.start_frame + raw.frames or reader.header.n_samples is not None):
+            return None  # else this may be the last frame, and only the end tells how full it is
     return _end_samples(reader)
 
 
@@ -219,6 +212,14 @@ def _end_samples(reader: Reader) -> int:
 def _sample_of(header: Header, frame: int) -> int:
     """The sample (at the file's sample rate) at which a frame starts, or the next one."""
     return -(-frame * header.hop * header.sample_rate // header.model_rate)
+
+
+def _rest(header: Header, n_samples: int, first: int) -> int:
+    """Samples from the start of frame `first` to the end of a file of `n_samples`."""
+    rest = n_samples - _sample_of(header, first)
+    if rest < 1:
+        raise RvqError(f"from frame {first} on there is only the codec's delay, no sample; start earlier")
+    return _fitting(header, rest, header.frames_for(n_samples) - first)
 
 
 def _fitting(header: Header, n_samples: int, frames: int) -> int:

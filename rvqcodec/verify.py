@@ -59,6 +59,4 @@ def verify(fileobj: Readable) -> Verdict:
         faults.append(Fault(error.position, error.reason))
     if reader is None:
         return Verdict(None, 0, 0, None, 0, tuple(faults))
-    return Verdict(
-        reader.header, reader.chunks, reader.frames, reader.n_samples, reader.total_bytes, tuple(faults)
-    )
+    return Verdict(reader.header, reader.chunks, reader.frames, reader.n_samples, reader.total_bytes, tuple(faults))

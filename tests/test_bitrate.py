@@ -23,7 +23,24 @@ def test_text_is_read_as_bits_per_second(text: str, bits: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "fast", "-6", "6mbps", "1e3", "6,5", "nan", "inf", "0", "0.1", "97", "300bps", "6k6", "９９９９９９", "1" * 50]
+    "text",
+    [
+        "",
+        "fast",
+        "-6",
+        "6mbps",
+        "1e3",
+        "6,5",
+        "nan",
+        "inf",
+        "0",
+        "0.1",
+        "97",
+        "300bps",
+        "6k6",
+        "９９９９９９",
+        "1" * 50,
+    ],
 )
 def test_other_text_is_refused_with_the_legal_range(text: str) -> None:
     with pytest.raises(BitrateError, match=r"0\.375 to 12 kbps"):
@@ -88,6 +105,8 @@ def test_shares_follow_the_coding() -> None:
     assert bitrate.shares("discrete", 17, 3, 0) == (5, 5, 5)
 
 
-@pytest.mark.parametrize(("bits", "text"), [(6000, "6 kbps"), (375, "0.375 kbps"), (6047.99, "6.048 kbps"), (0, "0 kbps")])
+@pytest.mark.parametrize(
+    ("bits", "text"), [(6000, "6 kbps"), (375, "0.375 kbps"), (6047.99, "6.048 kbps"), (0, "0 kbps")]
+)
 def test_bitrates_as_text(bits: float, text: str) -> None:
     assert bitrate.format_kbps(bits) == text

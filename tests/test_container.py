@@ -178,7 +178,8 @@ def test_framing_costs_less_than_a_percent() -> None:
         ({"frames_per_chunk": 1025}, 25), ({"n_samples": -1}, None), ({"weights_hash": b"short"}, 35),
         ({"model_id": "a/b"}, 43), ({"model_id": ""}, 43), ({"code_bits": 17}, 22), ({"pre_skip": -1}, 20),
         ({"tags": (("", "x"),)}, None), ({"tags": (("A=B", "x"),)}, None), ({"tags": (("Ä", "x"),)}, None),
-        ({"tags": (("A", "x\0"),)}, None), ({"tags": (("A", "\ud800"),)}, None), ({"tags": (("A", "x" * 65536),)}, None),
+        ({"tags": (("A", "x\0"),)}, None), ({"tags": (("A", "\ud800"),)}, None),
+        ({"tags": (("A", "x" * 65536),)}, None),
     ],
 )  # fmt: skip
 def test_a_writer_refuses_what_a_reader_would(changes: dict[str, Any], position: int | None) -> None:

@@ -18,13 +18,9 @@ from rvqcodec.errors import RvqError
 
 @click.command()
 @click.argument("source", metavar="INPUT")
-@click.option(
-    "--start", type=Seconds(), default="0", metavar="TIME", help="Keep from here: 90, 1:30 or 1:02:03.5."
-)
+@click.option("--start", type=Seconds(), default="0", metavar="TIME", help="Keep from here: 90, 1:30 or 1:02:03.5.")
 @click.option("--duration", type=Seconds(), metavar="TIME", help="Keep so much.  [default: to the end]")
-@click.option(
-    "--frames", metavar="A:B", help="Keep the frames A to B (not with B) instead; either may be left out."
-)
+@click.option("--frames", metavar="A:B", help="Keep the frames A to B (not with B) instead; either may be left out.")
 @click.option(
     "-o",
     "--output",

@@ -22,9 +22,7 @@ from rvqcodec.edit import trim as trim_file
     metavar="N",
     help="Codebooks a frame, over all channels; instead of -b.",
 )
-@click.option(
-    "-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.  [default: -]"
-)
+@click.option("-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.  [default: -]")
 @click.option("-r", "--recursive", is_flag=True, help="Take the .rvq files in folders, and below.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
 @click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
@@ -44,17 +42,13 @@ def trim(
     batch = Batch()
     if output is None and len(inputs) > 1:
         raise click.UsageError("several inputs need -o FOLDER")
-    for job in plan(
-        inputs, output or STREAM, ending=".rvq", accepts={".rvq"}, recursive=recursive, batch=batch
-    ):
+    for job in plan(inputs, output or STREAM, ending=".rvq", accepts={".rvq"}, recursive=recursive, batch=batch):
         with batch.item(called(job.source)), reading(job.source) as file:
             reader = Reader(file)
             header = reader.header
             total = codebooks or bitrates.total_n_q(bits or 0, header.coded_channels)
             if total > header.total_n_q and not quiet:
-                shared.say(
-                    f"{called(job.source)}: has only {header.total_n_q} codebooks a frame and stays as it is"
-                )
+                shared.say(f"{called(job.source)}: has only {header.total_n_q} codebooks a frame and stays as it is")
             with writing(job, force=force) as out:
                 done = trim_file(reader, out, total)
             if not quiet and job.target != STREAM:
