@@ -17,9 +17,7 @@ TAGS = {"TITLE": "Größe", "ARTIST": "Wer", "DATE": "2026", "TRACKNUMBER": "3",
 
 def tone(channels=2, n=3000, rate=44100):
     steps = np.arange(n) / rate
-    return np.stack([0.5 * np.sin(2 * np.pi * 300 * (c + 1) * steps) for c in range(channels)]).astype(
-        np.float32
-    )
+    return np.stack([0.5 * np.sin(2 * np.pi * 300 * (c + 1) * steps) for c in range(channels)]).astype(np.float32)
 
 
 def read(path, raw=None, block=1000):
@@ -234,6 +232,16 @@ def test_cut_off_files_warn(tmp_path, format):
     assert 0 < back.shape[1] < 60_000
     assert len(audio.warnings) == 1
     assert "cut off" in audio.warnings[0]
+
+
+def test_ogg_with_several_streams_warns(tmp_path):
+    sf.write(tmp_path / "a", tone().T, 44100, format="OGG")
+    one = (tmp_path / "a").read_bytes()
+    first_serial = one[14:18]
+    (tmp_path / "b").write_bytes(one + one.replace(first_serial, b"abcd"))
+    back, audio = read(tmp_path / "b")
+    assert back.shape == (2, 3000)
+    assert audio.warnings == [f"{tmp_path / 'b'}: holds several streams one after another; only the first one is read"]
 
 
 def test_file_that_shrinks_while_it_is_read_is_an_error(tmp_path):

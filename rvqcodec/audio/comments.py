@@ -8,6 +8,7 @@ from typing import IO
 
 MAX_BYTES = 4 << 20  # of comments, pictures included; a file with more keeps what libsndfile shows
 _PAGE = struct.Struct("<4sBBqIIIB")
+_CUT_OFF = "cut off: its last page is missing"
 
 # Left out: pictures, and what describes the input's encoder and container rather than the recording.
 _LEFT_OUT = ("METADATA_BLOCK_PICTURE", "COVERART", "ENCODER", "VENDOR", "WAVEFORMATEXTENSIBLE_", "CUESHEET")
@@ -34,17 +35,27 @@ def read_comments(file: IO[bytes]) -> dict[str, str]:
         return {}
 
 
-def ends_cut_off(file: IO[bytes]) -> bool:
-    """Whether an Ogg file lacks the page that ends a stream, or part of it. `file` is left anywhere."""
+def ogg_doubt(file: IO[bytes]) -> str | None:
+    """What libsndfile does not say about an Ogg file: that its end is missing, or that more streams follow.
+
+    `file` is seekable and is left anywhere. Only the first and the last page are looked at.
+    """
+    file.seek(0)
+    first = file.read(_PAGE.size)
     size = file.seek(0, 2)
     file.seek(max(0, size - 65_307))  # the largest page there is
     tail = file.read()
     last = tail.rfind(b"OggS")
     page = tail[last:] if last >= 0 else b""
-    if len(page) < _PAGE.size or not page[5] & 4:
-        return True
-    lacing = page[_PAGE.size : _PAGE.size + page[_PAGE.size - 1]]
-    return len(page) < _PAGE.size + page[_PAGE.size - 1] + sum(lacing)
+    if len(page) < _PAGE.size or len(first) < _PAGE.size:
+        return _CUT_OFF
+    flags, serial, n_segments = _PAGE.unpack_from(page)[2], _PAGE.unpack_from(page)[4], page[_PAGE.size - 1]
+    lacing = page[_PAGE.size : _PAGE.size + n_segments]
+    if not flags & 4 or len(page) < _PAGE.size + n_segments + sum(lacing):
+        return _CUT_OFF
+    if serial != _PAGE.unpack(first)[4]:
+        return "holds several streams one after another; only the first one is read"
+    return None
 
 
 def _flac_block(file: IO[bytes]) -> bytes:

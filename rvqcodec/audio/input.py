@@ -52,11 +52,10 @@ class AudioInput:
         while True:
             with _read_errors(self.name):
                 block = self._source.read(n)
-            if block.shape[1]:
-                self.samples_read += block.shape[1]
-                yield self._repair(block)
-            if block.shape[1] < n:
+            if not block.shape[1]:
                 break
+            self.samples_read += block.shape[1]
+            yield self._repair(block)
         if self.n_samples is not None and self.samples_read < self.n_samples:
             raise AudioError(
                 f"{self.name}: ends after {self.samples_read} of {self.n_samples} samples per channel: "
@@ -103,8 +102,6 @@ def open_input(source: str | Path, raw: RawFormat | None = None) -> AudioInput:
 
 def _choose(file: IO[bytes], name: str, raw: RawFormat | None) -> Source:
     status = os.fstat(file.fileno())
-    if stat.S_ISDIR(status.st_mode):
-        raise AudioError(f"{name}: is a folder")
     if os.isatty(file.fileno()):
         raise AudioError(f"{name}: is a terminal; send audio through a pipe or name a file")
     size = status.st_size if stat.S_ISREG(status.st_mode) and file.tell() == 0 else None

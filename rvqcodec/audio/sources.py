@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvqcodec.audio import tags as tag_names
-from rvqcodec.audio.comments import ends_cut_off, read_comments
+from rvqcodec.audio.comments import ogg_doubt, read_comments
 from rvqcodec.audio.samples import WIDTH, RawFormat, check_rate_and_channels, decode
 from rvqcodec.audio.soundfiles import forward_file, sound_errors
 from rvqcodec.audio.wavread import MAX_CHUNKS, MAX_INFO, Stream, read_wav_head
@@ -27,7 +27,7 @@ class Source(Protocol):
     warnings: list[str]
 
     def read(self, n: int) -> NDArray[np.float32]:
-        """Up to n samples, float32 [channels, m]; m < n only at the end."""
+        """Up to n samples, float32 [channels, m]; m < n only for the last ones, after which m is 0."""
 
     def close(self) -> None: ...
 
@@ -71,6 +71,8 @@ class PcmSource:
         self._taken = 0
 
     def read(self, n: int) -> NDArray[np.float32]:
+        if self._left == 0 and self.n_samples is None:
+            self._drain()
         if self._left is not None:
             n = min(n, self._left)
         data = self._stream.read(n * self._align)
@@ -84,8 +86,6 @@ class PcmSource:
             else:
                 self._warn_of_rest(len(data) % self._align)
             self._left = 0
-        elif self._left == 0 and self.n_samples is None:
-            self._drain()
         return decode(data[: got * self._align], self._encoding, self.channels)
 
     def _drain(self) -> None:
@@ -155,23 +155,23 @@ class SoundfileSource:
         self.sample_rate, self.channels = self._sound.samplerate, self._sound.channels
         check_rate_and_channels(name, self.sample_rate, self.channels)
         self.tags = {**tag_names.from_soundfile(self._sound.copy_metadata()), **comments}
-        # libsndfile gives 2**63 - 1 for FLAC of unknown length (from a pipe), and for MP3 it may only
-        # estimate.
+        # libsndfile gives 2**63 - 1 for FLAC of unknown length (from a pipe); for MP3 it may only estimate.
         frames: int = self._sound.frames
         self.expected = None if frames >= 2**62 else frames
-        self._estimated = self._sound.format == "MP3" or self._sound.subtype.startswith("MPEG")
-        self.n_samples = None if self._estimated else self.expected
+        estimated = self._sound.format == "MP3" or self._sound.subtype.startswith("MPEG")
+        self.n_samples = None if estimated else self.expected
         self._left, self._taken = self.n_samples, 0
         self.warnings = [f"{name}: {text}" for text in self._doubts()]
 
     def _doubts(self) -> Iterator[str]:
         """What libsndfile accepts without a word."""
         if self._sound.format == "OGG":
-            # A second descriptor would share the position, so libsndfile's is kept and restored.
+            # The position is libsndfile's too, so it gets it back.
             here = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
-            if ends_cut_off(self._file):
-                yield "cut off: its last page is missing"
+            doubt = ogg_doubt(self._file)
             os.lseek(self._file.fileno(), here, os.SEEK_SET)
+            if doubt:
+                yield doubt
         sizes = re.search(r"(?:SSND|Data Size) *: (\d+) \(should be (\d+)\)", self._sound.extra_info)
         # sox announces 0x7f000008 bytes in an AIFF pipe: no real file is cut off there.
         if sizes and int(sizes[2]) < int(sizes[1]) < 0x7F000000:
@@ -185,9 +185,11 @@ class SoundfileSource:
         self._taken += len(samples)
         if self._left is not None:
             self._left -= len(samples)
-        elif len(samples) < n and self._estimated and self._taken < 0.95 * (self.expected or 0):
-            text = f"about {self.expected} samples per channel expected, {self._taken} came"
-            self.warnings.append(f"{self._name}: maybe cut off: {text}")
+        elif len(samples) < n:
+            self._left = 0
+            if self._taken < 0.95 * (self.expected or 0):
+                text = f"about {self.expected} samples per channel expected, {self._taken} came"
+                self.warnings.append(f"{self._name}: maybe cut off: {text}")
         return np.ascontiguousarray(samples.T)
 
     def close(self) -> None:
