@@ -175,6 +175,15 @@ def test_all_vorbis_comments_of_flac_and_opus(tmp_path):
         assert read(tmp_path / name)[1].tags == {"ARTIST": "Ä; B", "ALBUMARTIST": "C=D", "DISCNUMBER": "2"}
 
 
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
+def test_tags_without_a_place_are_named_and_odd_values_do_no_harm(tmp_path, name):
+    tags = {"title": "x\n\x1b[31m", "ARTIST": "", "GENRE": "half \udce9", "MOOD": "calm", "COMMENT": "y" * 70_000}
+    assert write(tmp_path / name, tone(), tags=tags).lost_tags == ("MOOD",)
+    expected = {"TITLE": "x\n\x1b[31m", "GENRE": "half ?", "COMMENT": "y" * 70_000}
+    assert read(tmp_path / name)[1].tags == expected
+    assert write(tmp_path / "a.raw", tone(), tags=tags).lost_tags == ()
+
+
 def test_raw_formats_and_their_refusals(tmp_path):
     (tmp_path / "a.raw").write_bytes(np.array([1, -1, 32767, -32768, 5], "<i2").tobytes() + b"x")
     back, audio = read(tmp_path / "a.raw", RawFormat(8000, 2))

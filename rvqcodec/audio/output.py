@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rvqcodec.audio.samples import check_rate_and_channels
 from rvqcodec.audio.sinks import PcmSink, Sink, SoundfileSink
+from rvqcodec.audio.tags import kept
 from rvqcodec.errors import AudioError
 
 BLOCK = 65_536
@@ -37,8 +38,9 @@ class AudioOutput:
     (FLOAT keeps them); `samples_written` is per channel.
     """
 
-    def __init__(self, sink: Sink, channels: int) -> None:
+    def __init__(self, sink: Sink, channels: int, lost_tags: tuple[str, ...]) -> None:
         self.channels = channels
+        self.lost_tags = lost_tags
         self.samples_written = 0
         self._sink = sink
 
@@ -125,16 +127,17 @@ def open_output(
     chosen = output_format(target, format)
     subtype = output_subtype(target, chosen, subtype)
     check_rate_and_channels(str(target), sample_rate, channels)
+    if subtype == "OPUS" and sample_rate not in OPUS_RATES:
+        rates = ", ".join(map(str, OPUS_RATES))
+        raise AudioError(f"{target}: Opus takes {rates} Hz, not {sample_rate}: use --rate 48000, or .ogg (Vorbis)")
+    tags = tags or {}
+    takes = kept(tags, chosen)
+    lost = tuple(key for key in tags if chosen != "raw" and tags[key] and key.upper() not in takes)
     if chosen in ("wav", "raw"):
         sink: Sink = PcmSink(
             target, sample_rate, channels, encoding=_ENCODING.get(subtype, subtype),
-            header=chosen == "wav", n_samples=n_samples, tags=tags or {}, force=force,
+            header=chosen == "wav", n_samples=n_samples, tags=takes, force=force,
         )  # fmt: skip
-        return AudioOutput(sink, channels)
-    if subtype == "OPUS" and sample_rate not in OPUS_RATES:
-        rates = ", ".join(map(str, OPUS_RATES))
-        raise AudioError(f"{target}: Opus takes {rates} Hz, not {sample_rate}; write ogg (Vorbis) or convert")
-    return AudioOutput(
-        SoundfileSink(target, sample_rate, channels, format=chosen, subtype=subtype, tags=tags or {}, force=force),
-        channels,
-    )
+    else:
+        sink = SoundfileSink(target, sample_rate, channels, format=chosen, subtype=subtype, tags=takes, force=force)
+    return AudioOutput(sink, channels, lost)

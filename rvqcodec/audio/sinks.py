@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from rvqcodec.audio.samples import WIDTH, encode, quantize
 from rvqcodec.audio.soundfiles import forward_file, sound_errors
-from rvqcodec.audio.tags import SOUNDFILE_NAMES
 from rvqcodec.audio.wavwrite import wav_head
 from rvqcodec.errors import AudioError
 from rvqcodec.files import Replacement
@@ -207,8 +206,7 @@ class SoundfileSink:
                     str(self._file.path), "w", sample_rate, channels, subtype, format=format.upper()
                 )
                 for key, text in tags.items():
-                    if key.lower() in SOUNDFILE_NAMES:
-                        setattr(self._sound, key.lower(), text)
+                    setattr(self._sound, key.lower(), text)
         except BaseException:
             self._file.discard()
             raise

@@ -43,11 +43,23 @@ def build_info(tags: Mapping[str, str]) -> bytes:
     """A whole LIST/INFO chunk (UTF-8) of the tags that have an INFO id; b"" when there are none."""
     entries = b""
     for key, text in tags.items():
-        if key.upper() in _INFO_ID and text:
+        if key in _INFO_ID:
             value = text.encode() + b"\0"
-            entries += _INFO_ID[key.upper()] + struct.pack("<I", len(value)) + value
+            entries += _INFO_ID[key] + struct.pack("<I", len(value)) + value
             entries += b"\0" * (len(value) & 1)
     return b"LIST" + struct.pack("<I", 4 + len(entries)) + b"INFO" + entries if entries else b""
+
+
+def kept(tags: Mapping[str, str], format: str) -> dict[str, str]:
+    """The tags that a file of `format` (wav, flac, ogg, raw) takes from us, under upper-case keys, never empty."""
+    places: set[str] = set()
+    if format == "wav":
+        places = set(_INFO_ID)
+    elif format in ("flac", "ogg"):
+        places = {name.upper() for name in SOUNDFILE_NAMES}
+    # Half of a surrogate pair, as the command line makes from bytes that are no UTF-8, cannot be stored.
+    whole = {key.upper(): text.encode("utf-8", "replace").decode() for key, text in tags.items()}
+    return {key: text for key, text in whole.items() if text and key in places}
 
 
 def from_soundfile(metadata: Mapping[str, str]) -> dict[str, str]:
