@@ -41,9 +41,7 @@ def test_click_stays_where_it_is(rate_in, rate_out):
     assert abs(centre - at / rate_in) < 0.1 / min(rate_in, rate_out)
 
 
-@given(
-    data=st.data(), pair=st.sampled_from(PAIRS), n=st.integers(0, 9000), channels=st.sampled_from([1, 2, 8])
-)
+@given(data=st.data(), pair=st.sampled_from(PAIRS), n=st.integers(0, 9000), channels=st.sampled_from([1, 2, 8]))
 @settings(max_examples=40, deadline=None)
 def test_every_cutting_gives_the_same_bits(data, pair, n, channels):
     samples = np.random.default_rng(n).uniform(-1, 1, (channels, n)).astype(np.float32)

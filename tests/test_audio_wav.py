@@ -24,9 +24,7 @@ def chunk(name, body, size=None):
 
 def fmt(tag=1, channels=1, rate=44100, bits=16, align=None, extra=b""):
     align = channels * ((bits + 7) // 8) if align is None else align
-    return chunk(
-        b"fmt ", struct.pack("<HHIIHH", tag, channels, rate, rate * align & 0xFFFFFFFF, align, bits) + extra
-    )
+    return chunk(b"fmt ", struct.pack("<HHIIHH", tag, channels, rate, rate * align & 0xFFFFFFFF, align, bits) + extra)
 
 
 def riff(*chunks, size=None, magic=b"RIFF"):
@@ -207,9 +205,7 @@ def test_our_heads_read_back_by_libsndfile(encoding, channels, known):
 
 def test_head_has_exact_sizes_and_plain_pcm_is_44_bytes():
     head = wav_head(44100, 2, "PCM_16", 10, {}, room_for_ds64=False)
-    assert head == b"RIFF" + struct.pack("<I", 76) + b"WAVE" + fmt(channels=2) + b"data" + struct.pack(
-        "<I", 40
-    )
+    assert head == b"RIFF" + struct.pack("<I", 76) + b"WAVE" + fmt(channels=2) + b"data" + struct.pack("<I", 40)
 
 
 def test_long_files_become_rf64_and_long_pipes_stay_of_unknown_length():

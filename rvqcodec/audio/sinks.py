@@ -23,7 +23,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-
 if TYPE_CHECKING:
     import soundfile
 
@@ -127,8 +126,7 @@ class PcmSink:
     def close(self) -> None:
         if not self._open:
             return
-        # RIFF chunks are padded to whole 16-bit words, but where the size stays unknown that would be a
-        # sample.
+        # RIFF chunks are padded to whole 16-bit words; where the size stays unknown that would be a sample.
         sized = self._header and (self._patchable or self._announced == self._written)
         self._put(b"\0" * (sized and self._written * self._align & 1))
         if self._header and self._announced != self._written:
@@ -148,7 +146,8 @@ class PcmSink:
     def abort(self) -> None:
         with contextlib.suppress(OSError):
             self._release()
-            if self._file is not None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):
                 self._file.discard()
 
     def _put(self, data: bytes) -> None:
@@ -166,9 +165,9 @@ class PcmSink:
         return wav_head(self._rate, self._channels, self._encoding, n_samples, self._tags, room_for_ds64=room)
 
     def _release(self) -> None:
-        if self._open and self._fd != 1:
+        was_open, self._open = self._open, False
+        if was_open and self._fd != 1:
             os.close(self._fd)
-        self._open = False
 
 
 def empty_flac(sound: "soundfile.SoundFile") -> bytes:
