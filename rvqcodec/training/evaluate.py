@@ -7,8 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rvqcodec.config import SUB_FRAMES
 from rvqcodec.metrics import measure
-from rvqcodec.model import Codec
+from rvqcodec.model import Codec, by_sub_frame
+
+Samples = npt.NDArray[np.float32]
 
 N_Q = (4, 8, 16, 32)
 
@@ -18,26 +21,31 @@ class Clip:
     """A mono recording at the model's rate."""
 
     name: str
-    samples: npt.NDArray[np.float32]
+    samples: Samples
 
 
 @torch.no_grad()
-def reconstruct(codec: Codec, samples: npt.NDArray[np.float32], n_q: int) -> npt.NDArray[np.float32]:
-    """samples [N] -> what n_q codebooks keep of them [N], in one pass without streaming."""
+def reconstruct(codec: Codec, samples: Samples, n_q: int) -> Samples:
+    """samples [N] -> what n_q codebooks keep of them [N], in one pass: what a stream gives, but for rounding.
+
+    As in a stream the encoder sees silence after the end, the decoder frames without codebooks.
+    """
     config = codec.config
     sub = config.sub_frame
     frames = -(-(len(samples) + sub) // config.hop)
-    padded = np.zeros((2 * frames + 1) * sub, np.float32)
+    ahead = config.envelope_blocks + config.encoder_blocks + config.decoder_blocks  # frames; more than is needed
+    padded = np.zeros((SUB_FRAMES * (frames + ahead) + 1) * sub, np.float32)
     padded[sub : sub + len(samples)] = samples
     x = torch.from_numpy(padded)[None].to(codec.envelope_mean.device)
-    kept = torch.tensor([n_q], device=x.device)
-    parts = codec.quantize(x, kept)
-    envelope = parts.envelope.latent.reshape(1, -1, config.bands)
-    latent = parts.waveform.latent.reshape(1, -1, config.latent)
-    out = codec.synthesize(latent, envelope, kept.expand(1, envelope.shape[1]))
+    parts = codec.quantize(x, torch.tensor([n_q], device=x.device))
+    envelope, latent = by_sub_frame(parts.envelope.latent), by_sub_frame(parts.waveform.latent)
+    used = torch.full(envelope.shape[:2], n_q, device=x.device)
+    for after_the_end in (envelope, latent, used):
+        after_the_end[:, SUB_FRAMES * frames :] = 0
+    out = codec.synthesize(latent, envelope, used)
     noise = codec.noise(0, envelope.shape[1], x.device)
-    y = codec.waveform(out.waveform + out.noise_amplitude * noise)[0, sub : sub + len(samples)]
-    return y.float().cpu().numpy()
+    coefficients = (out.waveform + out.noise_amplitude * noise) * (used > 0)[..., None]
+    return codec.waveform(coefficients)[0, sub : sub + len(samples)].float().cpu().numpy()
 
 
 def figures(codec: Codec, clips: Sequence[Clip], n_q: Sequence[int] = N_Q) -> list[dict[str, float]]:
