@@ -42,7 +42,6 @@ Samples = NDArray[np.float32]
 
 RATE = 44100
 ENDINGS = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"}
-RVQ_BITRATES = (1500, 3000, 6000, 12000)
 QUICK_CLIPS = 1  # of each kind
 
 

@@ -1,0 +1,247 @@
+"""Speed and memory: rvq beside opusenc/opusdec and lame on the same file in the same run, as ratios.
+
+    python benchmarks/speed.py                       one minute of sound made here
+    python benchmarks/speed.py --source FILE --seconds 60 --three-hours --out speed.json
+
+Times are the fastest of --repeats runs. "x real time" is seconds of audio per second on the clock, "x a core" per
+second of processor time: on a machine that does other work too, the second is the one to trust.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+import soundfile as sf
+import soxr
+from numpy.typing import NDArray
+
+from rvqcodec.report.run import table
+
+Samples = NDArray[np.float32]
+
+RATE = 44100
+BITRATE = 6000
+KINDS = ((1, "mono"), (2, "stereo"))
+OPUSENC, OPUSDEC = "opusenc --comp 10 --bitrate 12", "opusdec"
+SPEEDS = ("seconds", "CPU s", "x real time", "x a core", "CPU / opus")
+# Operations per second of audio, in GFLOP (two a multiply-add), as their papers and repositories give them.
+PUBLISHED = (("EnCodec 24 kHz", 12.2), ("Mimi 24 kHz", 16.2), ("DAC 44.1 kHz", 294.0))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    rvq = shutil.which("rvq", path=str(Path(sys.executable).parent)) or shutil.which("rvq")
+    if rvq is None:
+        print("speed: no rvq command; install the package first (pip install -e .)", file=sys.stderr)
+        return 1
+    results: dict[str, Any] = {"machine": machine.describe()}
+    print(results["machine"], end="\n\n")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sound = make_sound(options.source, options.seconds)
+        for channels in (1, 2):
+            sf.write(folder / f"{channels}.wav", sound[:, :channels], RATE, subtype="PCM_16")
+            sf.write(folder / f"{channels}-10.wav", sound[: 10 * RATE, :channels], RATE, subtype="PCM_16")
+        results["startup"] = startup(rvq, folder, options)
+        results["processes"] = processes(rvq, folder, options)
+        results["memory"] = memory(rvq, sound, options)
+        results["network"] = network(folder, options, results["processes"])
+    if options.out:
+        options.out.write_text(json.dumps(results, indent=1) + "\n")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    form = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    form.add_argument("--source", type=Path, help="audio to use, repeated as needed (default: made here)")
+    form.add_argument("--seconds", type=float, default=60.0, help="length of the recording [60]")
+    form.add_argument("--repeats", type=int, default=3, help="runs of which the fastest counts [3]")
+    form.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="for rvq's network [cpu]")
+    form.add_argument("--three-hours", action="store_true", help="also peak memory for 3 h through a pipe")
+    form.add_argument("--profile", action="store_true", help="also where the time goes, operation by operation")
+    form.add_argument("--out", type=Path, help="write the figures as JSON")
+    return form
+
+
+def make_sound(source: Path | None, seconds: float) -> Samples:
+    """[n, 2] at 44.1 kHz: a recording repeated, or notes over soft noise, the same every time."""
+    count = round(seconds * RATE)
+    if source is not None:
+        samples, rate = sf.read(source, dtype="float32", always_2d=True)
+        samples = soxr.resample(samples, rate, RATE)[:, [0, -1]]
+    else:
+        samples = notes(10.0)
+    return np.tile(samples, (-(-count // len(samples)), 1))[:count]
+
+
+def notes(seconds: float) -> Samples:
+    rng = np.random.default_rng(1)
+    t = np.arange(round(seconds * RATE)) / RATE
+    sound = 0.01 * rng.standard_normal((len(t), 2))
+    for start in np.arange(0.0, seconds, 0.25):
+        hertz, since = 110.0 * 2.0 ** (rng.integers(0, 36) / 12.0), np.maximum(t - start, 0.0)
+        wave = sum(np.sin(2 * np.pi * hertz * k * since) / k for k in range(1, 9)) * np.exp(-4.0 * since)
+        sound += 0.1 * wave[:, None] * rng.uniform(0.3, 1.0, 2)
+    return np.clip(sound, -1.0, 1.0).astype(np.float32)
+
+
+def startup(rvq: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Whole processes on nothing or little, each beside what Python itself needs."""
+    device = ["--device", options.device]
+    encode = [rvq, "encode", folder / "1-10.wav", "-o", folder / "s.rvq", "-f", *device]
+    commands: dict[str, list[str | Path]] = {
+        "python -c pass": [machine.python(), "-c", "pass"],
+        "python -c 'import click, numpy'": [machine.python(), "-c", "import click, numpy"],
+        "rvq --help": [rvq, "--help"],
+        "python -c 'import torch'": [machine.python(), "-c", "import torch"],
+        "rvq encode, 10 s clip": encode,
+        "rvq info": [rvq, "info", folder / "s.rvq"],
+        "rvq decode, 10 s clip": [rvq, "decode", folder / "s.rvq", "-o", folder / "s.wav", "-f", *device],
+    }
+    used = {name: machine.best(command, options.repeats) for name, command in commands.items()}
+    base, torch = used["python -c 'import click, numpy'"].cpu, used["python -c 'import torch'"].cpu
+    rows = [
+        [name, f"{u.seconds:.2f}", f"{u.cpu:.2f}", f"{u.cpu / base:.2f}", f"{u.cpu / torch:.2f}"]
+        for name, u in used.items()
+    ]
+    print(table(["start-up", "seconds", "CPU s", "CPU / click, numpy", "CPU / torch"], rows), end="\n\n")
+    return {name: asdict(u) for name, u in used.items()}
+
+
+def processes(rvq: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Whole processes on the same file: seconds, real-time factor, and the ratio to Opus."""
+    found: dict[str, Any] = {}
+    for channels, kind in KINDS:
+        wav, coded, opus, mp3 = (folder / f"{channels}.{ending}" for ending in ("wav", "rvq", "opus", "mp3"))
+        out = folder / "out.wav"
+        own = ["-f", "--device", options.device]
+        encoders: dict[str, list[str | Path]] = {
+            OPUSENC: ["opusenc", "--quiet", "--comp", "10", "--bitrate", "12", wav, opus],
+            "lame -b 32": ["lame", "--quiet", "-b", "32", wav, mp3],
+            "rvq encode -b 6": [rvq, "encode", wav, "-b", str(BITRATE), "-o", coded, *own],
+        }
+        decoders: dict[str, list[str | Path]] = {
+            OPUSDEC: ["opusdec", "--quiet", "--rate", str(RATE), opus, out],
+            "lame --decode": ["lame", "--quiet", "--decode", mp3, out],
+            "rvq decode": [rvq, "decode", coded, "-o", out, *own],
+        }
+        rows = []
+        for commands in (encoders, decoders):
+            there = {name: command for name, command in commands.items() if shutil.which(command[0])}
+            used = {name: machine.best(command, options.repeats) for name, command in there.items()}
+            opus_cpu = next((u.cpu for name, u in used.items() if name in (OPUSENC, OPUSDEC)), None)
+            for name, u in used.items():
+                found[f"{name}, {kind}"] = asdict(u)
+                rows.append([name, *_speeds(u, options.seconds, opus_cpu)])
+        print(table([f"whole process, {options.seconds:g} s {kind}", *SPEEDS], rows), end="\n\n")
+    return found
+
+
+def _speeds(used: machine.Usage, seconds: float, opus_cpu: float | None) -> list[str]:
+    ratio = "-" if opus_cpu is None else f"{used.cpu / opus_cpu:.1f}"
+    factors = [f"{seconds / used.seconds:.0f}", f"{seconds / used.cpu:.0f}"]
+    return [f"{used.seconds:.2f}", f"{used.cpu:.2f}", *factors, ratio]
+
+
+def memory(rvq: str, sound: Samples, options: argparse.Namespace) -> dict[str, Any]:
+    """Peak memory of encoding mono through a pipe: it must not grow with the length."""
+    ten = (np.clip(sound[: 10 * RATE, 0], -1, 1) * 32767).astype("<i2").tobytes()
+
+    def feed(seconds: float) -> Iterator[bytes]:
+        left = round(seconds * RATE) * 2
+        while left > 0:
+            yield ten[:left]
+            left -= len(ten)
+
+    lengths = [("10 s", 10.0), ("10 min", 600.0)] + ([("3 h", 10800.0)] if options.three_hours else [])
+    raw = ["--raw", "--rate", str(RATE), "--channels", "1"]
+    command = [rvq, "encode", "-", *raw, "-o", "-", "--device", options.device]
+    used = {"python -c 'import torch'": machine.run([machine.python(), "-c", "import torch"])}
+    for name, seconds in lengths:
+        used[f"rvq encode, {name} through a pipe"] = machine.run(command, feed(seconds))
+    rows = [
+        [name, "-" if u.peak_mib is None else f"{u.peak_mib:.0f}", f"{u.seconds:.1f}", f"{u.cpu:.1f}"]
+        for name, u in used.items()
+    ]
+    print(table(["peak memory", "MiB", "seconds", "CPU s"], rows), end="\n\n")
+    return {name: asdict(u) for name, u in used.items()}
+
+
+def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -> dict[str, Any]:
+    """File to file in this process, without start-up: operations, and the share of the machine's rate."""
+    import torch
+
+    from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file
+
+    rates = {kind: machine.matmul_rate(kind, options.device) for kind in ("float32", "bfloat16")}
+    found: dict[str, Any] = {"threads": torch.get_num_threads(), "matmul": rates}
+    rows, profiles = [], []
+    for channels, kind in KINDS:
+        wav, coded, out = folder / f"{channels}.wav", folder / f"{channels}.rvq", folder / "out.wav"
+
+        def encode(wav: Path = wav, coded: Path = coded) -> None:
+            encode_file(wav, coded, EncodeOptions(bitrate=BITRATE, device=options.device), force=True)
+
+        def decode(coded: Path = coded, out: Path = out) -> None:
+            decode_file(coded, out, DecodeOptions(device=options.device), force=True)
+
+        for name, work, peer in (("encode", encode, OPUSENC), ("decode", decode, OPUSDEC)):
+            flops = count_flops(work) / options.seconds  # this first run also loads the model
+            used = machine.best_of(work, options.repeats)
+            busy = used.cpu if options.device == "cpu" else used.seconds
+            share = flops * options.seconds / busy / rates["float32"]
+            found[f"{name} {kind}"] = {**asdict(used), "flop_per_second": flops, "share": share}
+            speeds = _speeds(used, options.seconds, beside.get(f"{peer}, {kind}", {}).get("cpu"))
+            rows.append([f"{name} {kind}", *speeds, f"{flops / 1e9:.2f}", f"{share:.0%}"])
+            if options.profile:
+                profiles.append((f"{name} {kind}", work))
+    heading = f"in process, {options.seconds:g} s at {BITRATE // 1000} kbps"
+    print(table([heading, *SPEEDS, "GFLOP/s of audio", "of float32 rate"], rows))
+    said = ", ".join(f"{kind} {rate / 1e9:.1f} GFLOP/s" for kind, rate in rates.items())
+    where = "a core" if options.device == "cpu" else options.device
+    print(f"matrix products on {where}: {said}; torch threads: {found['threads']}", end="\n\n")
+    for name, work in profiles:
+        print_profile(name, work)
+    ours = sum(found[f"{name} mono"]["flop_per_second"] for name in ("encode", "decode")) / 1e9
+    lines = [["rvq 44.1 kHz (counted here)", f"{ours:.2f}", "1.0"]]
+    lines += [[name, f"{gflop:g}", f"{gflop / ours:.1f}"] for name, gflop in PUBLISHED]
+    print(table(["operations per second of mono audio, there and back", "GFLOP", "/ rvq"], lines))
+    return found
+
+
+def count_flops(work: Callable[[], Any]) -> float:
+    """Floating-point operations of matrix products and convolutions (two a multiply-add), as torch counts them."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops())
+
+
+def print_profile(name: str, work: Callable[[], Any]) -> None:
+    """The operations that take most of the time; what is no operation is reading, resampling, packing, Python."""
+    from torch.profiler import ProfilerActivity, profile
+
+    start = time.process_time()
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        work()
+    whole = time.process_time() - start
+    events = sorted(seen.key_averages(), key=lambda event: -event.self_cpu_time_total)
+    spent = [(event.key, event.self_cpu_time_total / 1e6, str(event.count)) for event in events]
+    total = sum(seconds for _, seconds, _ in spent)
+    rows = [[key, f"{seconds:.2f}", f"{seconds / total:.0%}", count] for key, seconds, count in spent[:10]]
+    rows.append(["all operations", f"{total:.2f}", "100%", ""])
+    print(table([f"{name}, profiled: {whole:.2f} CPU s", "seconds", "share", "calls"], rows), end="\n\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""benchmarks/quality.py on two tiny clips: true bitrates, kinds, rows taken again from an earlier run."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from rvqcodec import weights
+
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "quality.py"
+RATE = 44100
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("opusenc") is None, reason="needs opusenc (Debian: apt-get install opus-tools)"),
+    pytest.mark.skipif(not weights.available(), reason="needs the weights of this repository"),
+]
+
+
+def quality(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(SCRIPT), *(str(a) for a in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    noise = np.random.default_rng(0).standard_normal((RATE, 2)) * 0.05
+    sf.write(folder / "speech-a.flac", noise, RATE)
+    sf.write(folder / "music-b.wav", noise[:20000], RATE // 2)
+    return folder
+
+
+def test_a_run_over_two_clips(tmp_path: Path, clips: Path) -> None:
+    out = tmp_path / "run.json"
+    done = quality(clips, "--codecs", "rvq,opus 12", "--bitrates", "3,6", "--out", out, "--audio", "1")
+    assert done.returncode == 0, done.stderr
+    assert "speech (1 clips, mono)" in done.stdout
+    run: dict[str, Any] = json.loads(out.read_text())
+    assert [(c["name"], c["kind"], c["channels"]) for c in run["clips"]] == [
+        ("music-b", "music", 1),
+        ("speech-a", "speech", 1),
+    ]
+    assert [r["codec"] for r in run["rows"]] == ["rvq 3", "rvq 6", "opus 12"] * 2
+    for row in run["rows"]:
+        seconds = next(c["seconds"] for c in run["clips"] if c["name"] == row["clip"])
+        assert row["bits_per_second"] == pytest.approx(row["encoded_bytes"] * 8 / seconds)
+        assert (tmp_path / row["audio"]).is_file()
+        assert ("pesq" in row["figures"]) == (row["clip"] == "speech-a")
+
+    # The second run measures nothing of Opus again: what we change in the first shows up.
+    for row in run["rows"]:
+        row["figures"]["mel"] = 77.0
+    out.write_text(json.dumps(run))
+    again = tmp_path / "again.json"
+    done = quality(clips, "--codecs", "opus 12", "--out", again, "--reuse", out)
+    assert done.returncode == 0, done.stderr
+    assert [row["figures"]["mel"] for row in json.loads(again.read_text())["rows"]] == [77.0, 77.0]
+
+
+def test_refusals_in_a_line(tmp_path: Path, clips: Path) -> None:
+    for arguments, message in (
+        ((tmp_path / "none",), "not a folder"),
+        ((tmp_path,), "no audio in it"),
+        ((clips, "--codecs", "vorbis"), "unknown codec vorbis; there are rvq 1.5"),
+    ):
+        done = quality(*arguments)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
