@@ -1,0 +1,197 @@
+"""The network's parts: transform, bands, blocks, noise; whole and in windows; the classical start."""
+
+import math
+
+import numpy as np
+import pytest
+import tinycodec
+import torch
+
+from rvqcodec.config import Config
+from rvqcodec.layers import FUTURE, MDCT, PAST, Block, band_matrix, mel, mel_to_hz, overlap_add, position_noise
+from rvqcodec.model import Codec, by_frame, by_sub_frame
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("size", [4, 64, 588])
+def test_transform_reconstructs_perfectly(size: int) -> None:
+    transform = MDCT(size)
+    samples = torch.from_numpy(tinycodec.sound(size * 9))
+    coefficients = transform(samples.unfold(-1, 2 * size, size))
+    assert coefficients.shape == (1, 8, size)
+    again, tail = overlap_add(transform.inverse(coefficients), torch.zeros(1, size))
+    torch.testing.assert_close(again[:, size:], samples[:, size:-size], atol=1e-5, rtol=0)
+    assert tail.shape == (1, size)
+
+
+def test_transform_is_orthonormal() -> None:
+    """Coefficients carry the samples' power, so amplitudes mean the same on both sides."""
+    basis = MDCT(16).basis
+    torch.testing.assert_close(basis.t() @ basis, torch.eye(16), atol=1e-5, rtol=0)
+
+
+def test_transform_of_a_tone_peaks_at_its_bin() -> None:
+    time = torch.arange(588 * 4) + 0.5
+    tone = torch.sin(2 * math.pi * 40.5 / 2 / 588 * time)[None]
+    assert int(MDCT(588)(tone.unfold(-1, 1176, 588))[0, 1].abs().argmax()) == 40
+
+
+def test_overlap_add_in_parts_is_overlap_add() -> None:
+    frames = torch.randn(2, 10, 16, generator=torch.Generator().manual_seed(0))
+    whole, _ = overlap_add(frames, torch.zeros(2, 8))
+    first, tail = overlap_add(frames[:, :3], torch.zeros(2, 8))
+    second, _ = overlap_add(frames[:, 3:], tail)
+    torch.testing.assert_close(torch.cat([first, second], 1), whole, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(("size", "bands"), [(588, 24), (588, 8), (100, 5)])
+def test_band_matrix_rows_sum_to_one(size: int, bands: int) -> None:
+    matrix = band_matrix(size=size, bands=bands, sample_rate=44100, top=20000)
+    assert matrix.shape == (size, bands)
+    torch.testing.assert_close(matrix.sum(1), torch.ones(size), atol=1e-6, rtol=0)
+    assert matrix.min() >= 0
+    assert matrix.sum(0).min() > 0
+
+
+def test_mel_and_back() -> None:
+    for frequency in (0.0, 440.0, 20000.0):
+        assert mel_to_hz(mel(frequency)) == pytest.approx(frequency, abs=1e-6)
+    assert mel(1000) == pytest.approx(1000, rel=1e-4)  # by the scale's definition
+
+
+def test_block_in_windows_equals_block_on_all() -> None:
+    block = tinycodec.make().decoder_net[0]
+    assert isinstance(block, Block)
+    x = torch.randn(2, 37, 32, generator=torch.Generator().manual_seed(0))
+    whole = block(x)
+    past, parts, first = torch.zeros(2, PAST + FUTURE, 32), [], -FUTURE
+    for part in [*x.split(5, 1), torch.zeros(2, FUTURE, 32)]:
+        y, past = block.step(part, past, first)
+        parts.append(y)
+        first += part.shape[1]
+    torch.testing.assert_close(torch.cat(parts, 1)[:, FUTURE:], whole, atol=1e-5, rtol=1e-5)
+    assert not parts[0][:, :FUTURE].any()
+
+
+def test_block_sees_its_context_and_no_more() -> None:
+    block = tinycodec.make().decoder_net[0]
+    x = torch.randn(1, 30, 32, generator=torch.Generator().manual_seed(0))
+    other = x.clone()
+    other[:, 15] += 1
+    changed = (block(x) != block(other)).any(-1)[0].nonzero().flatten()
+    assert changed.tolist() == list(range(15 - FUTURE, 15 + PAST + 1))
+
+
+def test_block_starts_as_the_identity() -> None:
+    x = torch.randn(1, 9, 16)
+    torch.testing.assert_close(Block(16, 3)(x), x, atol=0, rtol=0)
+
+
+def hashed(index: int) -> int:
+    """The noise's hash once more, in Python's integers: lowbias32, then the sum of the four bytes."""
+    h = index & 0xFFFFFFFF
+    h = ((h ^ (h >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+    h = ((h ^ (h >> 15)) * 0x846CA68B) & 0xFFFFFFFF
+    h ^= h >> 16
+    return sum(h.to_bytes(4, "little"))
+
+
+GOLDEN = {
+    (0, 0): [0, 577, 390, 778, 646, 436, 792, 678],
+    (7, 0): [785, 430, 610, 819, 762, 477, 533, 545],
+    (0, 1): [564, 377, 450, 347, 595, 499, 679, 670],
+    (1 << 22, 3): [641, 401, 375, 380, 740, 553, 368, 461],
+}
+
+
+@pytest.mark.parametrize(("first", "channel"), GOLDEN)
+def test_noise_is_pinned(first: int, channel: int) -> None:
+    """Decoded sound depends on these numbers: they are part of the format."""
+    noise = position_noise(first, 2, 588, CPU, channel)
+    sums = (noise * math.sqrt(4 * (256**2 - 1) / 12) + 510).double()
+    assert (sums - sums.round()).abs().max() < 1e-3
+    found = sums.round().int().flatten().tolist()
+    assert found[:8] == GOLDEN[first, channel]
+    assert found == [hashed(first * 588 + i + channel * 0x9E3779B9) for i in range(2 * 588)]
+
+
+def test_noise_has_unit_variance_and_no_mean() -> None:
+    noise = position_noise(1000, 500, 588, CPU, 0).double()
+    assert abs(float(noise.mean())) < 0.01
+    assert float(noise.var()) == pytest.approx(1, abs=0.01)
+    neighbours = (noise[:, 1:] * noise[:, :-1]).mean()
+    assert abs(float(neighbours)) < 0.01
+
+
+def test_noise_depends_on_position_and_channel_only() -> None:
+    whole = position_noise(0, 20, 588, CPU, 2)
+    torch.testing.assert_close(position_noise(13, 5, 588, CPU, 2), whole[13:18], atol=0, rtol=0)
+    assert (whole != position_noise(0, 20, 588, CPU, 1)).float().mean() > 0.9
+    assert np.unique(whole[0].numpy()).size > 200
+
+
+def test_frames_and_sub_frames() -> None:
+    x = torch.arange(24.0).view(1, 4, 6)
+    assert by_frame(x).shape == (1, 2, 12)
+    torch.testing.assert_close(by_sub_frame(by_frame(x)), x, atol=0, rtol=0)
+    assert by_frame(x)[0, 0].tolist() == list(range(12))
+
+
+def test_config_says_what_the_format_needs() -> None:
+    config = Config()
+    assert (config.hop, config.pre_skip, config.code_bits, config.max_n_q) == (1176, 588, 10, 32)
+    assert config.latent == 280
+    assert Config(**config.to_dict()) == config
+
+
+def test_envelope_follows_the_level() -> None:
+    """Ten times louder is ln(10) more, times the scale; silence is finite."""
+    codec = tinycodec.shared()
+    frames = codec.frames(torch.from_numpy(tinycodec.sound(588 * 5)))
+    louder = codec.envelope(frames * 10) - codec.envelope(frames)
+    expected = torch.full_like(louder, math.log(10) * codec.config.envelope_scale)
+    torch.testing.assert_close(louder, expected, atol=1e-2, rtol=0)
+    assert torch.isfinite(codec.envelope(torch.zeros_like(frames))).all()
+
+
+def test_envelope_is_the_coefficients_amplitude() -> None:
+    """For noise, the amplitude that the envelope stands for is the coefficients' root mean square."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        codec = Codec(tinycodec.CONFIG)
+        frames = codec.frames(0.1 * torch.randn(1, 588 * 201))
+    amplitude = codec.amplitude(codec.envelope(frames)).square().mean((0, 1)).sqrt()
+    rms = codec.transform(frames).square().mean((0, 1)).sqrt()
+    assert float((amplitude / rms)[20:-60].log().abs().mean()) < 0.06
+
+
+def test_untrained_network_is_a_classical_codec() -> None:
+    """With the true latents instead of codes it gives back the coefficients that it carries."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        codec = Codec(tinycodec.CONFIG).eval()
+    config = codec.config
+    x = torch.from_numpy(tinycodec.sound(588 * 41, seed=5))
+    with torch.no_grad():
+        frames = codec.frames(x)
+        envelope, coefficients = codec.envelope(frames), codec.transform(frames)
+        features = codec.encoder_features(envelope, envelope, coefficients)
+        latent = features[..., : config.bands + config.coefficients]
+        out = codec.synthesize(latent, envelope, torch.full(envelope.shape[:2], 8))
+    carried, made = coefficients[..., : config.coefficients], out.waveform[..., : config.coefficients]
+    assert float((made - carried).square().mean() / carried.square().mean()) < 0.01
+    assert (out.noise_amplitude >= 0).all()
+
+
+def test_decoder_knows_how_many_codebooks_there_were() -> None:
+    codec = tinycodec.shared()
+    latent, envelope = torch.zeros(1, 4, codec.config.latent), torch.zeros(1, 4, codec.config.bands)
+    few, many = (codec.synthesize(latent, envelope, torch.full((1, 4), n)) for n in (2, 8))
+    assert (few.waveform != many.waveform).any()
+
+
+def test_names_of_a_codec_without_weights() -> None:
+    codec = tinycodec.shared()
+    assert codec.model_id == "untrained"
+    assert codec.weights_hash == bytes(8)

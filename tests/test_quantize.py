@@ -1,0 +1,156 @@
+"""Codebooks: nearest entries, moving averages, restarts, straight-through gradients, codes and back."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from rvqcodec.quantize import Codebook, ResidualQuantizer
+
+
+def vectors(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def quantizer() -> ResidualQuantizer:
+    """Five codebooks of 16 entries in 4 of 12 dimensions, all weights random."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = ResidualQuantizer(latent=12, n_q=5, size=16, dim=4)
+        with torch.no_grad():
+            for codebook in made.stages:
+                codebook.project_out.weight.copy_(torch.linalg.pinv(codebook.project_in.weight))
+                codebook.entries.normal_(0, 0.5)
+                codebook.total.copy_(codebook.entries)
+    return made.requires_grad_(False)
+
+
+def test_nearest_is_nearest() -> None:
+    codebook = Codebook(latent=4, size=16, dim=4)
+    x = vectors(100, 4)
+    expected = torch.cdist(x.double(), codebook.entries.double()).argmin(1)
+    assert torch.equal(codebook.nearest(x), expected)
+    assert torch.equal(codebook.nearest(codebook.entries), torch.arange(16))
+
+
+def test_entries_follow_the_encodings_that_chose_them() -> None:
+    codebook = Codebook(latent=4, size=16, dim=4)
+    codebook.total.copy_(codebook.entries)
+    target = torch.full((32, 4), 3.0)
+    index = torch.full((32,), 5)
+    for _ in range(200):
+        codebook.follow(target, index, 0.9)
+    torch.testing.assert_close(codebook.entries[5], torch.full((4,), 3.0), atol=1e-3, rtol=0)
+    others = [i for i in range(16) if i != 5]
+    torch.testing.assert_close(codebook.usage[5], torch.tensor(32.0), atol=1e-2, rtol=0)
+    assert float(codebook.usage[others].max()) < 1e-6
+    codebook = Codebook(latent=4, size=16, dim=4)
+    codebook.total.copy_(codebook.entries)
+    before = codebook.entries.clone()
+    codebook.follow(target, index, 0.99)  # after one step entries that nobody chose stand where they stood
+    torch.testing.assert_close(codebook.entries[others], before[others], atol=1e-6, rtol=1e-5)
+    assert (codebook.entries[5] - before[5]).abs().max() > 0.5
+
+
+def test_unused_entries_are_restarted_on_encodings() -> None:
+    codebook = Codebook(latent=4, size=16, dim=4)
+    codebook.usage[3:6] = 1e-4
+    before = codebook.entries.clone()
+    x = vectors(50, 4)
+    assert codebook.revive(x, 0.01) == 3
+    for i in (3, 4, 5):
+        assert (x == codebook.entries[i]).all(1).any()
+        torch.testing.assert_close(codebook.total[i] / codebook.usage[i], codebook.entries[i])
+    kept = [i for i in range(16) if i not in (3, 4, 5)]
+    assert torch.equal(codebook.entries[kept], before[kept])
+    assert codebook.revive(x, 0.01) == 0
+
+
+def test_gradient_reaches_the_encoder_straight_through(quantizer: ResidualQuantizer) -> None:
+    """With all projections invertible the gradient of the sum of stages is that of a linear map."""
+    latent = vectors(2, 6, 12).requires_grad_()
+    out = quantizer.eval()(latent, torch.tensor([5, 5]), 0.99)
+    out.latent.sum().backward()
+    assert latent.grad is not None
+    residual, through = torch.eye(12), torch.zeros(12, 12)
+    for codebook in quantizer.stages:
+        stage = codebook.project_out.weight.detach() @ codebook.project_in.weight.detach()
+        through = through + stage @ residual
+        residual = residual - stage @ residual
+    torch.testing.assert_close(latent.grad, torch.ones(2, 6, 12) @ through, atol=1e-5, rtol=1e-4)
+
+
+def test_commitment_pulls_encodings_to_their_entries(quantizer: ResidualQuantizer) -> None:
+    latent = vectors(2, 6, 12).requires_grad_()
+    before = quantizer.eval()(latent, torch.tensor([5, 5]), 0.99).commitment
+    (gradient,) = torch.autograd.grad(before, latent)
+    after = quantizer(latent.detach() - 0.1 * gradient, torch.tensor([5, 5]), 0.99).commitment
+    assert after.item() < before.item()
+
+
+def test_commitment_counts_codebooks_in_use_only(quantizer: ResidualQuantizer) -> None:
+    latent = vectors(2, 6, 12)
+    values = [float(quantizer.eval()(latent, torch.tensor([n, n]), 0.99).commitment) for n in range(6)]
+    assert values[0] == 0
+    assert values == sorted(values)
+    mixed = float(quantizer(latent, torch.tensor([0, 5]), 0.99).commitment)
+    one = float(quantizer(latent[1:], torch.tensor([5]), 0.99).commitment)
+    assert mixed == pytest.approx(one / 2, rel=1e-5)
+
+
+def test_codes_are_the_same_in_training_and_encoding(quantizer: ResidualQuantizer) -> None:
+    latent = vectors(2, 30, 12)
+    trained = quantizer.eval()(latent, torch.tensor([5, 3]), 0.99)
+    codes = quantizer.encode(latent, 5)
+    assert torch.equal(codes, trained.codes)
+    assert codes.dtype == torch.int64
+    n_q = torch.tensor([5, 3])[:, None].expand(2, 30)
+    torch.testing.assert_close(quantizer.decode(codes, n_q), trained.latent, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(quantizer.decode(codes, torch.full((2, 30), 5)), trained.full, atol=1e-5, rtol=1e-5)
+
+
+def test_fewer_codebooks_give_the_first_codes(quantizer: ResidualQuantizer) -> None:
+    latent = vectors(2, 30, 12)
+    all_of_them = quantizer.encode(latent, 5)
+    for n_q in range(6):
+        few = quantizer.encode(latent, n_q)
+        assert few.shape == (2, n_q, 30)
+        assert torch.equal(few, all_of_them[:, :n_q])
+
+
+def test_decode_counts_codebooks_frame_by_frame(quantizer: ResidualQuantizer) -> None:
+    codes = quantizer.encode(vectors(1, 6, 12), 5)
+    n_q = torch.tensor([[0, 1, 2, 3, 4, 5]])
+    mixed = quantizer.decode(codes, n_q)
+    for t in range(6):
+        alone = quantizer.decode(codes[:, :t, t : t + 1], torch.full((1, 1), t))
+        torch.testing.assert_close(mixed[:, t : t + 1], alone, atol=1e-6, rtol=1e-6)
+    assert not mixed[:, 0].any()
+
+
+def test_training_moves_entries_and_evaluation_does_not(quantizer: ResidualQuantizer) -> None:
+    latent, n_q = vectors(2, 30, 12), torch.tensor([5, 5])
+    before = [c.entries.clone() for c in quantizer.stages]
+    quantizer.eval()(latent, n_q, 0.9)
+    assert all(torch.equal(c.entries, b) for c, b in zip(quantizer.stages, before, strict=True))
+    quantizer.train()(latent, n_q, 0.9)
+    assert all(not torch.equal(c.entries, b) for c, b in zip(quantizer.stages, before, strict=True))
+
+
+def test_following_lowers_the_error(quantizer: ResidualQuantizer) -> None:
+    latent, n_q = vectors(4, 200, 12), torch.full((4,), 5)
+
+    def error() -> float:
+        return float((quantizer.eval()(latent, n_q, 0.9).full - latent).square().mean())
+
+    first = error()
+    quantizer.train()
+    for _ in range(30):
+        quantizer(latent, n_q, 0.8)
+    assert error() < 0.9 * first
+
+
+def test_revive_replaces_in_every_codebook(quantizer: ResidualQuantizer) -> None:
+    for codebook in quantizer.stages:
+        codebook.usage[:2] = 0
+    assert quantizer.revive(vectors(2, 30, 12), 0.01) == 10
