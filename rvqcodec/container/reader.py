@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from rvqcodec import bits
 from rvqcodec.container import blocks
 from rvqcodec.container.blocks import CHUNK, CRC, END, END_SIZE, MARK, MAX_BLOCK, Chunk, Damage, End, RawChunk
-from rvqcodec.container.header import Header, header_size, parse_header
+from rvqcodec.container.header import MAX_HEADER, Header, header_size, parse_header
 from rvqcodec.container.source import Readable, Source
 from rvqcodec.errors import FormatError
 
@@ -31,18 +31,17 @@ class Reader:
 
     Without `salvage` every fault is a FormatError with its position, and what was read before stands.
     With it, faults come as Damage records between the chunks, which together cover all frames from 0 to
-    `frames` in order; only a broken header is still an error. `n_samples` is then the length to give
-    back.
+    `frames` in order; only a header with more than one broken byte is still an error. `n_samples` is then
+    the length to give back.
     """
 
     def __init__(self, fileobj: Readable, *, salvage: bool = False) -> None:
         self._source = Source(fileobj)
         self._salvage = salvage
-        size = header_size(self._source.peek(7))
-        data = self._source.peek(size)
-        self.header: Header = parse_header(data)
-        self._source.skip(size)
-        self.header_bytes = size
+        self._repaired: FormatError | None = None
+        self.header, data = self._read_header()
+        self._source.skip(len(data))
+        self.header_bytes = len(data)
         self.end: End | None = None
         self.frames = 0
         self.chunks = 0
@@ -51,6 +50,22 @@ class Reader:
         self._check: int | None = zlib.crc32(data[-CRC.size :])
         self._wasted = 0
         self._items = self._walk()
+
+    def _read_header(self) -> tuple[Header, bytes]:
+        try:
+            data = self._source.peek(header_size(self._source.peek(7)))
+            return parse_header(data), data
+        except FormatError:
+            if not self._salvage:
+                raise
+            from rvqcodec.container.repair import repaired_header
+
+            found = repaired_header(self._source.peek(MAX_HEADER + 2))
+            if found is None:
+                raise
+            header, data, position = found
+            self._repaired = FormatError("header: a damaged byte was put right by its checksum", position)
+            return header, data
 
     def __iter__(self) -> Iterator[Chunk | Damage]:
         for item in self.raw():
@@ -124,6 +139,8 @@ class Reader:
             raise self._trailing()
 
     def _walk_salvaging(self) -> Iterator[RawChunk | Damage]:
+        if self._repaired:
+            yield self._lost(0, self._repaired)
         fault: FormatError | None = None  # the first since the last block that was good
         while self.end is None:
             try:
