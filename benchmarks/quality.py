@@ -29,13 +29,16 @@ from rvqcodec.report.run import (
     Clip,
     Row,
     Run,
+    duel,
     groups_of,
     keep_audio,
     kind_of,
     load_run,
+    markdown,
     save_run,
     summarize,
     summary_table,
+    table,
 )
 
 Samples = NDArray[np.float32]
@@ -54,7 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     for group, clips in groups_of(run).items():
         print(f"{group} ({len(clips)} clips, {'stereo' if options.stereo else 'mono'})")
-        print(summary_table(summarize(run, clips)), end="\n\n")
+        print(summary_table(summarize(run, clips), markdown if options.markdown else table), end="\n\n")
+    for ours, theirs in (("rvq 6", "opus 6"), ("rvq 12", "opus 12")):
+        won = ", ".join(f"{name} {n} of {all_}" for name, (n, all_) in duel(run, ours, theirs).items())
+        if won:
+            print(f"clips on which {ours} is better than {theirs}: {won}")
     for note in run.notes:
         print(f"note: {note}")
     if options.out:
@@ -75,7 +82,8 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--bitrates", default="1.5,3,6,12", help="rvq's bitrates in kbps")
     form.add_argument("--model", help="rvq's model (default: the one that `rvq encode` takes)")
     form.add_argument("--stereo", action="store_true", help="keep two channels (default: mono)")
-    form.add_argument("--visqol", action="store_true", help="measure ViSQOL too (slow)")
+    form.add_argument("--visqol", action="store_true", help="measure ViSQOL too (slow; faster with numba)")
+    form.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     form.add_argument("--quick", action="store_true", help=f"only {QUICK_CLIPS} clip of each kind")
     form.add_argument("--reuse", type=Path, help="take rows of other codecs from this earlier run")
     form.add_argument("--audio", type=int, default=0, metavar="N", help="keep the audio of N clips a kind")

@@ -16,10 +16,12 @@ from rvqcodec.report.run import (
     Clip,
     Row,
     Run,
+    duel,
     groups_of,
     keep_audio,
     kind_of,
     load_run,
+    markdown,
     save_run,
     summarize,
     summary_table,
@@ -123,6 +125,23 @@ def test_the_table_in_text() -> None:
         "rvq 12  12.00  0.500  3.00",
         "opus 6   7.00  2.000  2.00",
     ]
+
+
+def test_the_table_in_markdown() -> None:
+    assert summary_table(summarize(small_run(), ["music-b"]), markdown).splitlines() == [
+        "| codec | kbps | mel |",
+        "| --- | ---: | ---: |",
+        "| rvq 6 | 6.10 | 1.500 |",
+        "| opus 6 | 8.00 | 3.000 |",
+    ]
+    assert markdown(["a|b"], []) == "| a\\|b |\n| --- |"
+
+
+def test_duels_count_clips_that_both_coded() -> None:
+    assert duel(small_run(), "rvq 6", "opus 6") == {"mel": (2, 2)}
+    assert duel(small_run(), "rvq 12", "opus 6") == {"mel": (1, 1), "PESQ": (1, 1)}
+    assert duel(small_run(), "opus 6", "rvq 12") == {"mel": (0, 1), "PESQ": (0, 1)}
+    assert duel(small_run(), "rvq 6", "flac") == {}
 
 
 def test_page_holds_everything_and_asks_nobody(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`rvq compare`: how far one recording is from another, in figures and as a picture."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ def compare(
     a, b, notes = make_alike(*sources)
     seconds = min(a.seconds, b.seconds)
     names, absent = judged_metrics(seconds, fast=fast)
+    if "visqol" in names and sys.stderr is not None and sys.stderr.isatty():
+        shared.say("ViSQOL takes about a second per second of audio; --fast leaves it out")
     found = measure(a.samples, b.samples, a.sample_rate, perceptual_metrics=names)
     if plot:
         draw(plot, a, b, found)

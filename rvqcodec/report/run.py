@@ -4,7 +4,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -201,11 +201,35 @@ def table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(rows)
 
 
-def summary_table(lines: Sequence[Summary]) -> str:
-    """Text table of summaries; columns without a single figure are left out."""
+def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """The same as a table in Markdown."""
+    rule = ["---", *("---:" for _ in headings[1:])]
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in [headings, *lines]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [cells[0], rule, *cells[1:]])
+
+
+def summary_table(lines: Sequence[Summary], draw: Callable[..., str] = table) -> str:
+    """Table of summaries, drawn by `table` or `markdown`; columns without a single figure are left out."""
     columns = [c for c in COLUMNS if any(line.figures.get(c.name) is not None for line in lines)]
     cells = []
     for line in lines:
         figures = [shown(line.figures.get(c.name), c) for c in columns]
         cells.append([line.codec, f"{line.bits_per_second / 1000:.2f}", *figures])
-    return table(["codec", "kbps", *(c.heading for c in columns)], cells)
+    return draw(["codec", "kbps", *(c.heading for c in columns)], cells)
+
+
+def duel(run: Run, ours: str, theirs: str) -> dict[str, tuple[int, int]]:
+    """For each figure with a better end: on how many clips `ours` is better than `theirs`, and of how many."""
+    pairs = {(row.clip, row.codec): row.figures for row in run.rows}
+    found = {}
+    for column in COLUMNS:
+        if column.higher_is_better is None:
+            continue
+        wins = []
+        for clip in run.clips:
+            a, b = (pairs.get((clip.name, codec), {}).get(column.name) for codec in (ours, theirs))
+            if a is not None and b is not None:
+                wins.append(a > b if column.higher_is_better else a < b)
+        if wins:
+            found[column.heading] = (sum(wins), len(wins))
+    return found
