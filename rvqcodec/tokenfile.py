@@ -1,7 +1,7 @@
 """Token files: .npz, .npy and JSON lines to `Codes` and back, nothing pickled, everything checked; no torch.
 
     .npz    arrays `tokens` uint16 [R, S] and `meta`, a JSON object as text
-    .jsonl  `meta` on the first line, then one line for each step: a list of its R tokens
+    .jsonl  `meta` on the first line, then a list of R tokens for each step; where R is 1, of C * K steps a line
     .npy    `tokens` alone: whoever reads it has to know the rest
 
 README.md, "Tokens", says what stands in `meta`; the patterns are those of formats/patterns.md.
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rvqcodec.codes import Codes
-from rvqcodec.container import MAX_N_Q, Header
+from rvqcodec.container import MAX_CHANNELS, MAX_N_Q, Header
 from rvqcodec.container.header import check
 from rvqcodec.errors import FormatError
 from rvqcodec.tokens import Layout, Tokens, deinterleave, interleave
@@ -26,14 +26,13 @@ from rvqcodec.tokens import Layout, Tokens, deinterleave, interleave
 VERSION = 1
 FORMATS = ("npz", "npy", "jsonl")
 MAX_BYTES = 1 << 31  # of tokens or meta, unpacked: days of audio; a file must not order more memory
+MAX_STREAMS = MAX_CHANNELS * MAX_N_Q
 T = TypeVar("T")
 
 
 def layout_of(codes: Codes, pattern: str, *, boundaries: bool = False) -> Layout:
     """The pattern laid over these codes."""
-    return Layout(
-        pattern, codes.n_q, channels=len(codes.codes), codebook_size=codes.absent, boundaries=boundaries
-    )
+    return Layout(pattern, codes.n_q, channels=len(codes.codes), codebook_size=codes.absent, boundaries=boundaries)
 
 
 def meta_of(codes: Codes, layout: Layout) -> dict[str, Any]:
@@ -61,9 +60,7 @@ def meta_of(codes: Codes, layout: Layout) -> dict[str, Any]:
         "streams": layout.streams,
         "steps": layout.steps(codes.frames),
         "special": {n: getattr(special, n) for n in ("absent", "empty", "start", "end", "vocabulary")},
-        "chunks": [
-            list(pair) for pair in zip(codes.chunk_frames.tolist(), codes.balance.tolist(), strict=True)
-        ],
+        "chunks": [list(pair) for pair in zip(codes.chunk_frames.tolist(), codes.balance.tolist(), strict=True)],
         "tags": [list(tag) for tag in header.tags],
     }
 
@@ -74,9 +71,12 @@ def dump(codes: Codes, layout: Layout, file_format: str) -> Iterator[bytes]:
     meta = json.dumps(meta_of(codes, layout))
     if file_format == "jsonl":
         yield meta.encode() + b"\n"
-        for first in range(0, tokens.shape[1], 4096):
-            steps = tokens[:, first : first + 4096].T.tolist()
-            yield "".join(json.dumps(step, separators=(",", ":")) + "\n" for step in steps).encode()
+        flat = tokens.T.reshape(-1)
+        most = layout.rows * 1024
+        for first in range(0, flat.size, most):
+            part = flat[first : first + most].tolist()
+            lines = (part[at : at + layout.rows] for at in range(0, len(part), layout.rows))
+            yield "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
         return
     file = io.BytesIO()
     if file_format == "npy":
@@ -98,9 +98,7 @@ def load(data: bytes, *, strict: bool = True) -> Codes | Tokens:
     elif data[:1] == b"{":
         tokens, meta = _from_jsonl(data)
     else:
-        raise FormatError(
-            "this is no token file: neither .npz nor .npy nor JSON lines with an object first", 0
-        )
+        raise FormatError("this is no token file: neither .npz nor .npy nor JSON lines with an object first", 0)
     return _codes(tokens, meta, strict=strict)
 
 
@@ -129,9 +127,7 @@ def _codes(tokens: Tokens, meta: dict[str, Any], *, strict: bool) -> Codes:
     for name, here in same.items():
         said = meta.get(name, here)
         if said != here:
-            raise FormatError(
-                f"token file: {name} is {said!r} in its meta, but {here} in fact: cut short or altered?"
-            )
+            raise FormatError(f"token file: {name} is {said!r} in its meta, but {here} in fact: cut short or altered?")
     special = {n: getattr(layout.special, n) for n in ("absent", "empty", "start", "end", "vocabulary")}
     if meta.get("special", special) != special:
         raise FormatError(f"token file: special tokens {meta['special']!r}: must be {special!r}")
@@ -140,9 +136,7 @@ def _codes(tokens: Tokens, meta: dict[str, Any], *, strict: bool) -> Codes:
     if chunks is not None:
         pairs = [(_integer(f, "chunks"), _integer(b, "chunks")) for f, b in _pairs(chunks, "chunks")]
         if any(not 1 <= f <= header.frames_per_chunk or not -128 <= b <= 127 for f, b in pairs):
-            raise FormatError(
-                f"token file: a chunk is not [1 .. {header.frames_per_chunk} frames, -128 .. 127 dB]"
-            )
+            raise FormatError(f"token file: a chunk is not [1 .. {header.frames_per_chunk} frames, -128 .. 127 dB]")
         frames, balance = [f for f, _ in pairs], [b for _, b in pairs]
     grid = codes.reshape(header.coded_channels, layout.n_q, codes.shape[1])
     return Codes.from_array(grid, header, chunk_frames=frames, balance=balance)
@@ -182,16 +176,26 @@ def _from_jsonl(data: bytes) -> tuple[Tokens, dict[str, Any]]:
         lines.pop()
     meta = _object(lines[0])
     streams = _field(meta, "streams", int)
-    steps = []
-    for number, line in enumerate(lines[1:], 2):
+    if not 1 <= streams <= MAX_STREAMS:
+        raise FormatError(f"token file: {streams} streams: must be 1 .. {MAX_STREAMS}")
+    parts = [np.zeros(0, np.uint16)]
+    for first in range(1, len(lines), 1024):
+        parts.append(_steps(lines[first : first + 1024], first + 1, streams))
+    return np.concatenate(parts).reshape(-1, streams).T, meta
+
+
+def _steps(lines: list[bytes], number: int, streams: int) -> Tokens:
+    """The tokens of lines, the first of which has that number: one after the other, whole steps on each line."""
+    flat: list[int] = []
+    for line in lines:
         step = _json(line, f"line {number}")
-        if not isinstance(step, list) or len(step) != streams or not all(type(t) is int for t in step):
-            raise FormatError(f"token file, line {number}: must be a list of {streams} integers")
-        if not all(0 <= t < 65536 for t in step):
+        if not isinstance(step, list) or len(step) % streams or not set(map(type, step)) <= {int}:
+            raise FormatError(f"token file, line {number}: must be a list of {streams} integers, or whole steps")
+        if step and not 0 <= min(step) <= max(step) < 65536:
             raise FormatError(f"token file, line {number}: tokens are 0 .. 65535")
-        steps.append(np.array(step, np.uint16))
-    tokens = np.stack(steps, axis=1) if steps else np.zeros((max(0, streams), 0), np.uint16)
-    return tokens, meta
+        flat += step
+        number += 1
+    return np.array(flat, np.uint16)
 
 
 def _from_npz(data: bytes) -> tuple[Tokens, dict[str, Any]]:
@@ -220,9 +224,7 @@ def _array(data: bytes, name: str) -> npt.NDArray[Any]:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):
             raise ValueError(f"version {version[0]}.{version[1]} of .npy")
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(file)
     except (ValueError, EOFError, OSError, SyntaxError, TypeError) as error:
         raise FormatError(f"token file: array {name} is damaged: {error}") from None
@@ -232,9 +234,7 @@ def _array(data: bytes, name: str) -> npt.NDArray[Any]:
     for n in shape:
         size *= n
     if size != len(data) - file.tell():
-        raise FormatError(
-            f"token file: array {name} should have {size} bytes and has {len(data) - file.tell()}"
-        )
+        raise FormatError(f"token file: array {name} should have {size} bytes and has {len(data) - file.tell()}")
     array: npt.NDArray[Any] = np.frombuffer(data, dtype, offset=file.tell())
     return array.reshape(shape, order="F" if fortran else "C")
 

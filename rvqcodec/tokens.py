@@ -123,23 +123,26 @@ class Layout:
             )
         return frames
 
-    def cells(self, frames: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Where each code stands: (stream, step), both of a shape that broadcasts to [rows, frames]."""
-        row = np.arange(self.rows)[:, None]
-        k, c = row % self.n_q, row // self.n_q
-        t = np.arange(frames)[None, :]
-        late = np.minimum(k, 1)
+    def places(self, frames: int) -> list[tuple[int, slice]]:
+        """Where the codes of each row stand, row by row: the stream, and the steps as a slice of it."""
         groups = min(self.n_q, 2)
-        step = {
-            "parallel": t + 0 * k,
-            # coarse before fine, so that a cut sequence still holds the codes that matter
-            "flatten": t * self.rows + k * self.channels + c,
-            "delay": t + k,
-            "partial-delay": t + late,
-            "coarse-first": t + late * frames,
-            "partial-flatten": t * groups + late,
-        }[self.pattern]
-        return (0 * row if self.pattern == "flatten" else row), step + int(self.boundaries)
+        places = []
+        for row in range(self.rows):
+            channel, k = divmod(row, self.n_q)
+            late = min(k, 1)
+            first, stride = {
+                "parallel": (0, 1),
+                # coarse before fine, so that a cut sequence still holds the codes that matter
+                "flatten": (k * self.channels + channel, self.rows),
+                "delay": (k, 1),
+                "partial-delay": (late, 1),
+                "coarse-first": (late * frames, 1),
+                "partial-flatten": (late, groups),
+            }[self.pattern]
+            first += self.boundaries
+            stream = 0 if self.pattern == "flatten" else row
+            places.append((stream, slice(first, first + stride * frames, stride)))
+        return places
 
 
 def interleave(codes: npt.ArrayLike, layout: Layout) -> Tokens:
@@ -157,7 +160,8 @@ def interleave(codes: npt.ArrayLike, layout: Layout) -> Tokens:
     tokens = np.full((layout.streams, layout.steps(grid.shape[1])), special.empty, np.uint16)
     if layout.boundaries:
         tokens[:, 0], tokens[:, -1] = special.start, special.end
-    tokens[layout.cells(grid.shape[1])] = grid
+    for codes_of_row, place in zip(grid, layout.places(grid.shape[1]), strict=True):
+        tokens[place] = codes_of_row
     return tokens
 
 
@@ -171,14 +175,12 @@ def deinterleave(tokens: npt.ArrayLike, layout: Layout, *, strict: bool = True) 
     """
     sequence = _integers(tokens, "tokens")
     if sequence.ndim != 2 or sequence.shape[0] != layout.streams:
-        raise FormatError(
-            f"tokens {list(sequence.shape)}: pattern {layout.pattern} needs [{layout.streams}, steps]"
-        )
+        raise FormatError(f"tokens {list(sequence.shape)}: pattern {layout.pattern} needs [{layout.streams}, steps]")
     special = layout.special
     frames = layout.frames(sequence.shape[1])
-    codes = sequence[layout.cells(frames)]
+    codes = np.stack([sequence[place] for place in layout.places(frames)])
     _refuse(codes, (codes < 0) | (codes > special.absent), f"a code (0 .. {special.absent}) belongs there")
-    result = codes.astype(np.uint16)
+    result = codes.astype(np.uint16, copy=False)
     if strict:
         expected = interleave(result, layout)
         wrong = sequence != expected

@@ -84,9 +84,7 @@ recordings = st.builds(
 
 @settings(max_examples=40, deadline=None)
 @given(recordings, st.sampled_from(PATTERNS), st.booleans(), st.sampled_from(["npz", "jsonl"]))
-def test_rvq_to_tokens_and_back_is_the_same_file(
-    data: bytes, pattern: str, boundaries: bool, file_format: str
-) -> None:
+def test_rvq_to_tokens_and_back_is_the_same_file(data: bytes, pattern: str, boundaries: bool, file_format: str) -> None:
     codes = Codes.read(io.BytesIO(data))
     tokens = b"".join(dump(codes, layout_of(codes, pattern, boundaries=boundaries), file_format))
     back = load(tokens)
@@ -134,9 +132,7 @@ def test_a_chunk_ends_where_the_number_of_codebooks_changes() -> None:
 def test_streamed_header_gets_its_length() -> None:
     file = io.BytesIO()
     writer = Writer(file, MONO)
-    writer.write_chunk(
-        Chunk(start_frame=0, frames=2, n_q=(1,), balance=0, codes=(np.zeros((1, 2), np.uint16),))
-    )
+    writer.write_chunk(Chunk(start_frame=0, frames=2, n_q=(1,), balance=0, codes=(np.zeros((1, 2), np.uint16),)))
     writer.close(1200)
     assert Codes.read(io.BytesIO(file.getvalue())).header.n_samples == 1200
 
@@ -203,6 +199,7 @@ def _jsonl(meta: object, steps: list[list[int]]) -> bytes:
         ({"codebooks": 10**12}, "must be 1 .. 32"),
         ({"codebooks": 3}, "needs"),
         ({"streams": 3}, "line 2: must be a list of 3 integers"),
+        ({"streams": 0}, "0 streams: must be 1 .. 256"),
         ({"steps": 4}, "steps is 4 in its meta, but 3 in fact: cut short or altered"),
         ({"frames": 2}, "frames is 2"),
         ({"frame_rate": 75}, "frame_rate is 75"),
@@ -278,9 +275,7 @@ def test_npz_that_is_none() -> None:
 
 def test_a_npy_header_orders_no_memory() -> None:
     file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        file, {"descr": "<u2", "fortran_order": False, "shape": (2**40, 2**10)}
-    )
+    np.lib.format.write_array_header_1_0(file, {"descr": "<u2", "fortran_order": False, "shape": (2**40, 2**10)})
     with pytest.raises(FormatError, match="should have"):
         load(file.getvalue())
     packed = io.BytesIO()
