@@ -20,6 +20,7 @@ from typing import Any
 
 import machine
 import numpy as np
+import recording
 import soundfile as sf
 import soxr
 from numpy.typing import NDArray
@@ -73,25 +74,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def make_sound(source: Path | None, seconds: float) -> Samples:
-    """[n, 2] at 44.1 kHz: a recording repeated, or notes over soft noise, the same every time."""
+    """[n, 2] at 44.1 kHz: a recording, or ten seconds of made-up voice and music, repeated."""
     count = round(seconds * RATE)
     if source is not None:
         samples, rate = sf.read(source, dtype="float32", always_2d=True)
         samples = soxr.resample(samples, rate, RATE)[:, [0, -1]]
     else:
-        samples = notes(10.0)
+        samples = recording.recording(10.0).T
     return np.tile(samples, (-(-count // len(samples)), 1))[:count]
-
-
-def notes(seconds: float) -> Samples:
-    rng = np.random.default_rng(1)
-    t = np.arange(round(seconds * RATE)) / RATE
-    sound = 0.01 * rng.standard_normal((len(t), 2))
-    for start in np.arange(0.0, seconds, 0.25):
-        hertz, since = 110.0 * 2.0 ** (rng.integers(0, 36) / 12.0), np.maximum(t - start, 0.0)
-        wave = sum(np.sin(2 * np.pi * hertz * k * since) / k for k in range(1, 9)) * np.exp(-4.0 * since)
-        sound += 0.1 * wave[:, None] * rng.uniform(0.3, 1.0, 2)
-    return np.clip(sound, -1.0, 1.0).astype(np.float32)
 
 
 def startup(rvq: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -184,6 +174,7 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
 
     rates = {kind: machine.matmul_rate(kind, options.device) for kind in ("float32", "bfloat16")}
     found: dict[str, Any] = {"threads": torch.get_num_threads(), "matmul": rates}
+    operations = count_operations(options.device)
     rows, profiles = [], []
     for channels, kind in KINDS:
         wav, coded, out = folder / f"{channels}.wav", folder / f"{channels}.rvq", folder / "out.wav"
@@ -195,7 +186,8 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
             decode_file(coded, out, DecodeOptions(device=options.device), force=True)
 
         for name, work, peer in (("encode", encode, OPUSENC), ("decode", decode, OPUSDEC)):
-            flops = count_flops(work) / options.seconds  # this first run also loads the model
+            work()  # loads the model, warms up
+            flops = operations[name] * channels
             used = machine.best_of(work, options.repeats)
             busy = used.cpu if options.device == "cpu" else used.seconds
             share = flops * options.seconds / busy / rates["float32"]
@@ -218,13 +210,26 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
     return found
 
 
-def count_flops(work: Callable[[], Any]) -> float:
-    """Floating-point operations of matrix products and convolutions (two a multiply-add), as torch counts them."""
+def count_operations(device: str) -> dict[str, float]:
+    """Floating-point operations of matrix products and convolutions (two a multiply-add), as torch counts them, that
+    the network takes for one channel and second of audio at BITRATE."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return float(counter.get_total_flops())
+    from rvqcodec.bitrate import total_n_q
+    from rvqcodec.codec import models
+    from rvqcodec.stream import WINDOW, StreamDecoder, StreamEncoder
+
+    codec = models.load(None, device).codec
+    n_q, windows = total_n_q(BITRATE, 1), 4
+    samples = np.zeros((1, windows * WINDOW * codec.config.hop), np.float32)
+    counters = {name: FlopCounterMode(display=False) for name in ("encode", "decode")}
+    with counters["encode"]:
+        StreamEncoder(codec, 1, n_q).push(samples)
+    codes = np.zeros((1, n_q, windows * WINDOW), np.uint16)
+    with counters["decode"]:
+        StreamDecoder(codec, 1).push(codes, np.full(1, n_q))
+    seconds = samples.shape[1] / codec.config.sample_rate
+    return {name: counter.get_total_flops() / seconds for name, counter in counters.items()}
 
 
 def print_profile(name: str, work: Callable[[], Any]) -> None:
