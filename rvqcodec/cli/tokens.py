@@ -96,7 +96,7 @@ def encode(
                 out.write(piece)
         line = _size(codes, layout)
         if job.target == STREAM and not quiet:
-            shared.say(line)
+            shared.say(line, prefix="")
         return line
 
     run_jobs(work, run, force=force, workers=1, batch=batch, quiet=quiet, label="encode")
