@@ -40,8 +40,12 @@ def device_of(name: str) -> str:
 
 def load(name: str | None, device: str) -> Model:
     """The model of that id (None: the default one) on a device ("auto": CUDA where there is one)."""
+    if name is not None and name.endswith(".json"):
+        with _lock:
+            return _load(name, device_of(device), None)
+    chosen = weights.info(name)  # under the very key that `load_for` uses, or it would be loaded twice
     with _lock:
-        return _load(name, device_of(device), None)
+        return _load(chosen.model_id, device_of(device), chosen.weights_hash)
 
 
 @functools.lru_cache(maxsize=4)
