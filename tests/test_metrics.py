@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rvqcodec.errors import AudioError
-from rvqcodec.metrics import measure, missing
+from rvqcodec.metrics import PERCEPTUAL, measure, missing
 from rvqcodec.metrics.align import find_delay
 from rvqcodec.metrics.levels import SI_SDR_LIMIT, integrated_loudness, k_weighting, si_sdr
 from rvqcodec.metrics.spectra import magnitudes, mel_bank, spectral_distances
@@ -214,6 +214,15 @@ def test_speech_metrics_fall_with_noise() -> None:
     assert dirty.pesq is not None
     assert dirty.pesq < 3.5
     assert measure(x[:9000], x[:9000], RATE, perceptual_metrics=("stoi", "pesq")).stoi is None
+
+
+@pytest.mark.skipif(any(map(missing, PERCEPTUAL)), reason="needs the extra [metrics]")
+def test_silence_cannot_be_judged() -> None:
+    silent, x = np.zeros(2 * RATE, np.float32), noise(2.0)
+    found = measure(silent, silent, RATE, perceptual_metrics=PERCEPTUAL)
+    assert (found.stoi, found.pesq, found.visqol) == (None, None, None)
+    found = measure(x, silent, RATE, perceptual_metrics=PERCEPTUAL)
+    assert (found.pesq, found.visqol) == (None, None)
 
 
 @pytest.mark.skipif(missing("visqol"), reason="needs the extra [metrics]")

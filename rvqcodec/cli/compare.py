@@ -102,7 +102,7 @@ def lines(found: "Measurement", absent: dict[str, str]) -> list[tuple[str, str]]
         ("SI-SDR", _with_unit(found.si_sdr, "dB", 1)),
         ("log-spectral distance", f"{found.log_spectral:.1f} dB"),
         ("loudness difference", _with_unit(found.loudness, "LU", 2, sign=True)),
-        ("frequencies kept", f"up to {kept:.1f} of {held:.1f} kHz"),
+        ("frequencies kept", f"up to {kept:.1f} of {held:.1f} kHz" if held else "-"),
     ]
     for name, label, decimals, range_ in (
         ("stoi", "STOI", 3, "0 to 1"),

@@ -34,6 +34,8 @@ def stoi(reference: Samples, other: Samples, sample_rate: int) -> float | None:
     import pystoi
 
     a, b = (resample(x, sample_rate, 16000) for x in (reference, other))
+    if not a.any():
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         try:
@@ -47,7 +49,7 @@ def pesq(reference: Samples, other: Samples, sample_rate: int) -> float | None:
     import pesq as package
 
     a, b = (resample(x, sample_rate, 16000) for x in (reference, other))
-    if len(a) < 16000 // 4:
+    if len(a) < 16000 // 4 or not a.any() or not b.any():
         return None
     try:
         return float(package.pesq(16000, a, b, "wb"))
@@ -67,7 +69,7 @@ def _visqol() -> Any:
 def visqol(reference: Samples, other: Samples, sample_rate: int) -> float | None:
     """ViSQOL v3 (1..5; Chinen et al. 2020) of two signals [n], audio mode, at 48 kHz; slow."""
     a, b = (resample(x, sample_rate, 48000).astype(np.float64) for x in (reference, other))
-    if len(a) < 48000 or not np.any(a) or not np.any(b):
+    if len(a) < 48000 or not a.any() or not b.any():
         return None
     with np.errstate(all="ignore"):
         return float(_visqol().measure_from_arrays(a, b, 48000).moslqo)
