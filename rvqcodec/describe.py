@@ -11,21 +11,32 @@ from rvqcodec.container.source import Readable
 
 
 @dataclass(frozen=True)
-class Description:
-    """What `describe` found. `frames` counts what the file should have, `lost_frames` what is damaged
-    of it.
+class Codebooks:
+    """How many codebooks of a coded channel are in use: least, mean over the frames, most."""
 
-    `n_samples`: samples per channel at the sample rate. `chunks` are the good ones, in order, without
-    payload.
+    least: int
+    mean: float
+    most: int
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `describe` found.
+
+    `n_samples`: samples per channel at the sample rate. `frames` counts those that the file should have,
+    damaged ones too; `n_chunks` the good chunks. `chunks` lists these, without payload, if that was asked
+    for.
     """
 
     header: Header
     n_samples: int
     frames: int
-    chunks: tuple[RawChunk, ...]
+    n_chunks: int
+    codebooks: tuple[Codebooks, ...]
     payload_bytes: int
     total_bytes: int
     damage: tuple[Damage, ...]
+    chunks: tuple[RawChunk, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -55,41 +66,43 @@ class Description:
         """How many times smaller the file is than 16-bit PCM of the same audio."""
         return self.n_samples * self.header.channels * 2 / self.total_bytes
 
-    def codebooks(self) -> tuple[tuple[int, float, int], ...]:
-        """For each coded channel the least, mean (over frames) and most codebooks in use."""
-        frames = sum(chunk.frames for chunk in self.chunks)
-        if not frames:
-            return ((0, 0.0, 0),) * self.header.coded_channels
-        columns = [[chunk.n_q[c] for chunk in self.chunks] for c in range(self.header.coded_channels)]
-        lengths = [chunk.frames for chunk in self.chunks]
-        return tuple(
-            (min(col), sum(k * t for k, t in zip(col, lengths, strict=True)) / frames, max(col)) for col in columns
-        )
 
-
-def describe(fileobj: Readable) -> Description:
+def describe(fileobj: Readable, *, list_chunks: bool = False) -> Description:
     """Reads all of a file, damage or not. Raises FormatError when the header is no use."""
     reader = Reader(fileobj, salvage=True)
+    channels = range(reader.header.coded_channels)
+    least, most, sums = [255 for _ in channels], [0 for _ in channels], [0 for _ in channels]
+    frames = 0
     chunks: list[RawChunk] = []
     damage: list[Damage] = []
     for item in reader.raw():
         if isinstance(item, Damage):
             damage.append(item)
-        else:
+            continue
+        frames += item.frames
+        for c in channels:
+            least[c] = min(least[c], item.n_q[c])
+            most[c] = max(most[c], item.n_q[c])
+            sums[c] += item.n_q[c] * item.frames
+        if list_chunks:
             chunks.append(item.without_payload())
     return Description(
         header=reader.header,
         n_samples=reader.n_samples or 0,
         frames=reader.frames,
-        chunks=tuple(chunks),
+        n_chunks=reader.chunks,
+        codebooks=tuple(
+            Codebooks(least[c], sums[c] / frames, most[c]) if frames else Codebooks(0, 0.0, 0) for c in channels
+        ),
         payload_bytes=reader.payload_bytes,
         total_bytes=reader.total_bytes,
         damage=tuple(damage),
+        chunks=tuple(chunks),
     )
 
 
-def as_dict(description: Description, *, verbose: bool = False) -> dict[str, Any]:
-    """A description as plain values for JSON; `verbose` adds each chunk."""
+def as_dict(description: Description) -> dict[str, Any]:
+    """A description as plain values for JSON."""
     d, h = description, description.header
     result: dict[str, Any] = {
         "format_version": VERSION,
@@ -107,14 +120,14 @@ def as_dict(description: Description, *, verbose: bool = False) -> dict[str, Any
         "frames": d.frames,
         "code_bits": h.code_bits,
         "codebooks": h.total_n_q,
-        "codebooks_per_channel": [{"least": a, "mean": b, "most": c} for a, b, c in d.codebooks()],
+        "codebooks_per_channel": [{"least": x.least, "mean": x.mean, "most": x.most} for x in d.codebooks],
         "nominal_bitrate": d.nominal_bitrate,
         "payload_bitrate": d.payload_bitrate,
         "total_bitrate": d.total_bitrate,
         "payload_bytes": d.payload_bytes,
         "total_bytes": d.total_bytes,
         "ratio_to_pcm16": d.ratio,
-        "chunks": len(d.chunks),
+        "chunks": d.n_chunks,
         "frames_per_chunk": h.frames_per_chunk,
         "tags": [{"key": key, "value": value} for key, value in h.tags],
         "damage": [
@@ -122,7 +135,7 @@ def as_dict(description: Description, *, verbose: bool = False) -> dict[str, Any
             for x in d.damage
         ],
     }
-    if verbose:
+    if d.chunks:
         result["chunk_list"] = [
             {
                 "position": x.position,
@@ -137,8 +150,8 @@ def as_dict(description: Description, *, verbose: bool = False) -> dict[str, Any
     return result
 
 
-def as_text(description: Description, *, verbose: bool = False) -> list[str]:
-    """A description as lines for people, control characters escaped; `verbose` adds each chunk."""
+def as_text(description: Description) -> list[str]:
+    """A description as lines for people, control characters escaped."""
     d, h = description, description.header
     longest = f"{h.frames_per_chunk} frames, {h.seconds(h.frames_per_chunk):.2f} s"
     channels = {"mono": "mono", "mid-side": "stereo (mid and side)"}.get(h.coding, f"{h.channels} channels")
@@ -149,18 +162,17 @@ def as_text(description: Description, *, verbose: bool = False) -> list[str]:
         ("bitrate", f"{format_kbps(d.payload_bitrate)} codes, {format_kbps(d.total_bitrate)} in all"
                     f" ({_overhead(d):.2f} % of it container)"),
         ("size", f"{d.total_bytes:,} bytes, 1/{d.ratio:.0f} of 16-bit PCM"),
-        ("chunks", f"{len(d.chunks):,} of up to {longest}"),
+        ("chunks", f"{d.n_chunks:,} of up to {longest}"),
     ]  # fmt: skip
     if not d.n_samples:
         rows[3] = ("bitrate", f"{format_kbps(d.nominal_bitrate)} at most; there is no audio")
         rows[4] = ("size", f"{d.total_bytes:,} bytes")
     rows += [("tag", f"{key}={value}") for key, value in h.tags]
-    if verbose:
-        for x in d.chunks:
-            shares = "+".join(map(str, x.n_q))
-            level = f", balance {x.balance} dB" if h.coding == "mid-side" else ""
-            span = f"frames {x.start_frame:,} to {x.start_frame + x.frames - 1:,}"
-            rows.append(("chunk", f"at byte {x.position:,}: {span}, {shares} codebooks{level}, {x.size:,} bytes"))
+    for x in d.chunks:
+        shares = "+".join(map(str, x.n_q))
+        level = f", balance {x.balance} dB" if h.coding == "mid-side" else ""
+        span = f"frames {x.start_frame:,} to {x.start_frame + x.frames - 1:,}"
+        rows.append(("chunk", f"at byte {x.position:,}: {span}, {shares} codebooks{level}, {x.size:,} bytes"))
     rows += [("damage", damage_line(h, x)) for x in d.damage]
     return [f"  {name:<10} {printable(text)}" for name, text in rows]
 
@@ -191,8 +203,8 @@ def _shares(d: Description) -> str:
         d.header.coding, tuple(f"channel {c + 1}" for c in range(d.header.channels))
     )
     parts = []
-    for name, (least, mean, most) in zip(names, d.codebooks(), strict=True):
-        parts.append(f"{name} {least}" if least == most else f"{name} {least} to {most} (mean {mean:.1f})")
+    for name, x in zip(names, d.codebooks, strict=True):
+        parts.append(f"{name} {x.least}" if x.least == x.most else f"{name} {x.least} to {x.most} (mean {x.mean:.1f})")
     return ", ".join(parts)
 
 

@@ -219,7 +219,7 @@ def test_cut_and_cat_by_frames_give_the_file_back(invoke: Run, song: Path, tmp_p
         assert invoke("cut", song, "--frames", span, "-o", tmp_path / f"{name}.rvq").code == 0
     result = invoke("cat", *(tmp_path / f"{n}.rvq" for n in "abc"), "-o", tmp_path / "whole.rvq")
     assert result.code == 0
-    assert "13 to 13 ms between the inputs" in result.err
+    assert "13 ms between the inputs" in result.err
     assert (tmp_path / "whole.rvq").read_bytes() == song.read_bytes()
 
 

@@ -215,6 +215,15 @@ def test_a_gap_that_no_file_has_is_not_believed() -> None:
     assert sum(item.frames for item in items) == 8
 
 
+def test_millions_of_faults_are_not_kept() -> None:
+    """13 bytes make one, so a file of 100 MB could make a list of gigabytes."""
+    data = make_file(known=False, total_n_q=1)
+    header_bytes, parts, _ = layout(data)
+    verdict = verify(io.BytesIO(data[:header_bytes] + parts[0] * 12_000))
+    assert len(verdict.faults) == 10_001
+    assert "too many" in verdict.faults[-1].reason
+
+
 def hostile_marks() -> Iterator[bytes]:
     header = make_header("discrete", channels=8, total_n_q=256, code_bits=16, frames_per_chunk=1024)
     out = io.BytesIO()

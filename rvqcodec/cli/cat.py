@@ -57,7 +57,8 @@ def cat(inputs: tuple[str, ...], output: str, force: bool, quiet: bool) -> None:
     if not quiet and output != STREAM:
         gaps = ""
         if joiner.gaps:
-            gaps = f", {min(joiner.gaps) * 1000:.0f} to {max(joiner.gaps) * 1000:.0f} ms between the inputs"
+            least, most = (round(gap * 1000) for gap in (min(joiner.gaps), max(joiner.gaps)))
+            gaps = f", {least if least == most else f'{least} to {most}'} ms between the inputs"
         shared.say(f"{output}: {clock(done.n_samples / headers[0].sample_rate)}{gaps}")
 
 

@@ -25,12 +25,12 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> None:
     for name in inputs:
         with batch.item(called(name)):
             with reading(name) as file:
-                found = describe(file)
+                found = describe(file, list_chunks=verbose)
             if as_json:
-                click.echo(json.dumps({"file": called(name), **as_dict(found, verbose=verbose)}))
+                click.echo(json.dumps({"file": called(name), **as_dict(found)}))
             else:
                 click.echo(printable(called(name)))
-                for line in as_text(found, verbose=verbose):
+                for line in as_text(found):
                     click.echo(line)
             if found.damage:
                 count = len(found.damage)

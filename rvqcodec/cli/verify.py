@@ -54,10 +54,10 @@ def _lines(name: str, verdict: Verdict) -> list[str]:
     if verdict.header is None:
         return lines
     count = len(verdict.faults)
+    lost = f"{verdict.lost_seconds:.2f} s of {length} lost" if verdict.lost_seconds else f"nothing of {length} lost"
     return [
         *lines,
-        f"{shown}: DAMAGED in {count:,} place{'s' * (count > 1)}, {verdict.lost_seconds:.2f} s of "
-        f"{length} lost; rvq decode --salvage gives the rest",
+        f"{shown}: DAMAGED in {count:,} place{'s' * (count > 1)}, {lost}; rvq decode --salvage takes what is left",
     ]
 
 

@@ -18,6 +18,9 @@ MAX_GAP = 1 << 20
 for years.
 """
 
+MAX_DAMAGES = 10_000
+"""A salvaging reader gives up after so many Damage records: who keeps them must not run out of memory."""
+
 _EFFORT, _FALSE_START = 64, 1024
 """False starts may cost a salvaging reader 64 times the bytes it has passed and 16 MiB more, counting what it
 checked and 1024 for each; then it gives up. No accident makes so many."""
@@ -49,6 +52,7 @@ class Reader:
         self.damaged = False
         self._check: int | None = zlib.crc32(data[-CRC.size :])
         self._wasted = 0
+        self._damages = 0
         self._items = self._walk()
 
     def _read_header(self) -> tuple[Header, bytes]:
@@ -196,6 +200,9 @@ class Reader:
     def _lost(self, up_to: int, fault: FormatError) -> Damage:
         """Records that nothing is known of the frames from here up to another one."""
         self.damaged = True
+        self._damages += 1
+        if self._damages > MAX_DAMAGES:
+            raise FormatError(f"too many damaged places, over {MAX_DAMAGES:,}", fault.position)
         damage = Damage(
             start_frame=self.frames,
             frames=up_to - self.frames,
