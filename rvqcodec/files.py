@@ -47,7 +47,12 @@ class Replacement:
     def _create(self) -> Path:
         while True:
             path = self.target.parent / f"{_stem(self.target)}{secrets.token_hex(4)}{SUFFIX}"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            except FileExistsError:
+                continue
+            except OSError as error:  # of the name that the user knows
+                raise OSError(error.errno, error.strerror, str(self.target)) from None
             if fcntl is None:
                 os.close(descriptor)
                 return path

@@ -108,3 +108,10 @@ def test_long_names_work(tmp_path: Path) -> None:
     with files.replacing(target) as file:
         file.write(b"x")
     assert names_in(tmp_path) == [target.name]
+
+
+def test_errors_name_the_target_and_not_the_temporary_file(tmp_path: Path) -> None:
+    target = tmp_path / "nowhere" / "a.rvq"
+    with pytest.raises(FileNotFoundError) as info:
+        files.Replacement(target)
+    assert info.value.filename == str(target)

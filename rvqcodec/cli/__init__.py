@@ -1,6 +1,8 @@
 """The `rvq` command: a click group whose verbs are imported only when they run."""
 
+import difflib
 import importlib
+import os
 from typing import Any
 
 import click
@@ -36,6 +38,20 @@ class LazyGroup(click.Group):
         module, _, name = VERBS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in VERBS and not name.startswith("-"):
+            close = difflib.get_close_matches(name, VERBS, n=1)
+            if not close and os.path.exists(name):
+                close = ["decode" if name.endswith(".rvq") else "encode"]
+                name = f"{close[0]} {name}"
+                ctx.fail(f"{args[0]!r} is a file, not a command; did you mean `rvq {name}`?")
+            if close:
+                ctx.fail(f"no such command {name!r}; did you mean `rvq {close[0]}`?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
