@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 POWER_FLOOR = 1e-9  # of a coefficient: about -90 dB below full scale
 LEVEL_FLOOR = 1e-3  # of the frame level, so that silence is not blown up
 UNIT = 0.1  # RMS of a flattened coefficient, well below the envelope's values: it keeps loud corrections small
+FLAT_LIMIT = 40 * UNIT  # of a flattened coefficient: an onset that the quantized envelope missed must not explode
 NOISE_SHARE = 0.74  # power of the coefficients' noise-like part against the band's mean power
 
 
@@ -169,7 +170,7 @@ class Codec(nn.Module):
 
     def encoder_features(self, envelope: Tensor, quantized: Tensor, coefficients: Tensor) -> Tensor:
         """[B, S, bands], [B, S, bands], [B, S, sub_frame] -> the encoder's input [B, S, 2 bands + sub_frame]."""
-        flat = coefficients / self.scale(self.amplitude(quantized))
+        flat = (coefficients / self.scale(self.amplitude(quantized))).clamp(-FLAT_LIMIT, FLAT_LIMIT)
         return torch.cat([envelope - quantized, flat, quantized], -1)
 
     # ---- whole sequences, for training

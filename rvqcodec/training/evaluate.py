@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from rvqcodec.config import SUB_FRAMES
-from rvqcodec.metrics import measure
+from rvqcodec.metrics import PERCEPTUAL, measure, missing
 from rvqcodec.model import Codec, by_sub_frame
+from rvqcodec.training.data import held_out
 
 Samples = npt.NDArray[np.float32]
 
 N_Q = (4, 8, 16, 32)
+CLIP_SECONDS = 6
 
 
 @dataclass(frozen=True)
@@ -49,20 +52,38 @@ def reconstruct(codec: Codec, samples: Samples, n_q: int) -> Samples:
 
 
 def figures(codec: Codec, clips: Sequence[Clip], n_q: Sequence[int] = N_Q) -> list[dict[str, float]]:
-    """A row per number of codebooks: mel, stft, si_sdr (speech_ and other_), stoi and pesq of speech."""
+    """A row per number of codebooks: mel, stft, si_sdr (speech_ and other_), stoi and pesq of speech.
+
+    stoi and pesq only where the extra [metrics] is installed.
+    """
     codec.eval()
+    judged = [name for name in ("stoi", "pesq") if not missing(name)]
     rows = []
     for k in n_q:
         sums: dict[str, list[float]] = {}
         for clip in clips:
             speech = clip.name.startswith("speech")
-            result = measure(clip.samples, reconstruct(codec, clip.samples, k), codec.config.sample_rate)
-            for name in ("mel", "stft", "si_sdr"):
-                sums.setdefault(f"{'speech' if speech else 'other'}_{name}", []).append(getattr(result, name))
-            if speech:
-                for name in ("stoi", "pesq"):
-                    value = getattr(result, name)
-                    if value is not None:
-                        sums.setdefault(name, []).append(value)
+            wanted = judged if speech else []
+            other = reconstruct(codec, clip.samples, k)
+            result = measure(clip.samples, other, codec.config.sample_rate, perceptual_metrics=wanted, align=False)
+            for name in ("mel", "stft", "si_sdr", *wanted):
+                value = getattr(result, name)
+                kind = "" if name in PERCEPTUAL else "speech_" if speech else "other_"
+                if value is not None:
+                    sums.setdefault(kind + name, []).append(value)
         rows.append({"n_q": float(k)} | {name: round(float(np.mean(v)), 4) for name, v in sums.items()})
     return rows
+
+
+def held_out_clips(arrays: Sequence[Path], sample_rate: int) -> list[Clip]:
+    """Clips of 6 s from the files that are never trained on: at a quarter, the half and three quarters of each."""
+    n, clips = CLIP_SECONDS * sample_rate, []
+    for array in arrays:
+        if held_out(array.name):
+            track = np.load(array, mmap_mode="r", allow_pickle=False)
+            for quarter in (1, 2, 3):
+                begin = track.shape[1] * quarter // 4
+                samples = track[:, begin : begin + n].mean(0, dtype=np.float32) / 32768
+                if len(samples) >= sample_rate:
+                    clips.append(Clip(array.name, samples.astype(np.float32)))
+    return clips
