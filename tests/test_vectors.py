@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rvqcodec.bitrate import STEP
 from rvqcodec.container import Damage, Reader
 from rvqcodec.describe import as_text, describe
 from rvqcodec.errors import FormatError
@@ -179,6 +180,12 @@ def test_the_example_of_the_specification_is_the_vector() -> None:
     for position, row in pairs:
         assert position == at
         at += len(bytes.fromhex(row))
+
+
+def test_the_specification_states_the_step_of_the_sharing_rule() -> None:
+    text = (FORMATS / "rvq-1.md").read_text()
+    assert f"10 × balance − {STEP} × n_mid ≥ −{STEP} × n_side" in text
+    assert f"(a codebook is reckoned to lower its channel by {STEP / 10:g} dB; STEP = {STEP})" in " ".join(text.split())
 
 
 def test_the_generator_makes_these_very_files_and_refuses_others(tmp_path: Path) -> None:
