@@ -66,6 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"note: {note}")
     if options.out:
         save_run(run, options.out)
+    if options.page:
+        from rvqcodec.report.page import make_page
+
+        folder = options.out.parent if options.out else Path()
+        options.page.write_text(make_page(run, folder, title=f"Quality over {options.folder.name}"))
     if options.plot:
         from rvqcodec.plot import quality_plot
 
@@ -78,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("folder", type=Path, help="folder of clips")
     form.add_argument("--out", type=Path, help="write the run as JSON (for --reuse and `rvq report`)")
     form.add_argument("--plot", type=Path, help="write the curves of quality against kbps as PNG")
+    form.add_argument("--page", type=Path, help="write an HTML page, as `rvq report` does (audio: --audio N --out)")
     form.add_argument("--codecs", default="rvq,opus,mp3,codec2,speex", help="families, or 'opus 12'")
     form.add_argument("--bitrates", default="1.5,3,6,12", help="rvq's bitrates in kbps")
     form.add_argument("--model", help="rvq's model (default: the one that `rvq encode` takes)")
