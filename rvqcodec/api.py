@@ -11,18 +11,23 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from rvqcodec import bitrate as bitrates
-from rvqcodec.arrays import Samples, as_asked, as_numpy, as_samples, is_batch, is_torch
+from rvqcodec.arrays import Samples, as_asked, as_numpy, as_samples, is_torch
 from rvqcodec.audio.samples import check_rate_and_channels
 from rvqcodec.codec import DecodeOptions, EncodeOptions, decoding, encoding, models
 from rvqcodec.codes import FRAMES_PER_CHUNK, Codes
 from rvqcodec.container import Chunk, Header, Reader
 from rvqcodec.errors import AudioError, WeightsError
 from rvqcodec.live import Decoder, Encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rvqcodec.arrays import Audio, Batch, Grid
 
 
 def load(name: str | None = None, device: str = "cpu") -> "AudioCodec":
@@ -68,37 +73,69 @@ class AudioCodec:
         """Codebooks that a coded channel can have."""
         return self._model.config.max_n_q
 
+    @overload
     def encode(
         self,
-        wav: Any,
+        wav: "Audio",
         sample_rate: int,
         *,
         bitrate: int | str = 6000,
         n_q: int | None = None,
         mono: bool = False,
         tags: Sequence[tuple[str, str]] = (),
-    ) -> Any:
-        """Audio to `Codes`: [n] or [C, n]; a list of such, or [B, C, n], gives a list of Codes.
+    ) -> Codes: ...
+    @overload
+    def encode(
+        self,
+        wav: "Batch[Audio]",
+        sample_rate: int,
+        *,
+        bitrate: int | str = 6000,
+        n_q: int | None = None,
+        mono: bool = False,
+        tags: Sequence[tuple[str, str]] = (),
+    ) -> list[Codes]: ...
+    def encode(
+        self,
+        wav: "Audio | Batch[Audio]",
+        sample_rate: int,
+        *,
+        bitrate: int | str = 6000,
+        n_q: int | None = None,
+        mono: bool = False,
+        tags: Sequence[tuple[str, str]] = (),
+    ) -> Codes | list[Codes]:
+        """Audio to `Codes`: floats [n] or [C, n]; a list or tuple of such gives a list of Codes.
 
         bitrate: the most that the codes take over all channels, in bits per second or as text ("6kbps"); n_q
         (codebooks a frame, over all channels) goes before it. mono: mix down. AudioError, BitrateError.
         """
-        if is_batch(wav):
-            return [
-                self.encode(one, sample_rate, bitrate=bitrate, n_q=n_q, mono=mono, tags=tags) for one in wav
-            ]
+        if isinstance(wav, (list, tuple)):
+            return [self.encode(one, sample_rate, bitrate=bitrate, n_q=n_q, mono=mono, tags=tags) for one in wav]
         samples = as_samples(wav)
         options = _options(bitrate, n_q, mono)
         check_rate_and_channels("audio", sample_rate, len(samples))
-        header = encoding.header_of(
-            self._model, options, sample_rate, len(samples), samples.shape[1], tuple(tags)
-        )
+        header = encoding.header_of(self._model, options, sample_rate, len(samples), samples.shape[1], tuple(tags))
         encoder = encoding.Encoder(self._model, header, mono=mono)
         chunks: list[Chunk] = []
         for start in range(0, samples.shape[1], sample_rate):
             chunks += encoder.push(samples[:, start : start + sample_rate])
         return Codes.from_chunks(header, chunks + encoder.flush())
 
+    @overload
+    def decode(self, codes: "Codes | Grid", *, n_q: int | None = None, as_torch: Literal[False] = False) -> Samples: ...
+    @overload
+    def decode(self, codes: "Codes | Grid", *, n_q: int | None = None, as_torch: Literal[True]) -> "Tensor": ...
+    @overload
+    def decode(self, codes: "Tensor", *, n_q: int | None = None, as_torch: bool = False) -> "Tensor": ...
+    @overload
+    def decode(
+        self, codes: "Batch[Codes] | Batch[Grid]", *, n_q: int | None = None, as_torch: Literal[False] = False
+    ) -> list[Samples]: ...
+    @overload
+    def decode(
+        self, codes: "Batch[Codes] | Batch[Grid]", *, n_q: int | None = None, as_torch: Literal[True]
+    ) -> "list[Tensor]": ...
     def decode(self, codes: Any, *, n_q: int | None = None, as_torch: bool = False) -> Any:
         """`Codes` to audio float32 [C, n], at the rate and of the length that was encoded; lists give lists.
 
@@ -116,7 +153,7 @@ class AudioCodec:
         file.seek(0)
         return as_asked(_decoded(Reader(file), DecodeOptions(n_q=n_q, device=self._device)), as_torch)
 
-    def codes(self, codes: Any, *, sample_rate: int | None = None, n_samples: int | None = None) -> Codes:
+    def codes(self, codes: "Grid | Tensor", *, sample_rate: int | None = None, n_samples: int | None = None) -> Codes:
         """Integers [K, T] (mono) or [C, K, T] from anywhere, say a language model, as `Codes` of this model.
 
         1024 stands where a codebook is not in use. sample_rate: of the audio to make (None: the model's own);
@@ -212,6 +249,28 @@ class Recording:
         with self.path.open("rb") as file:
             return Codes.read(file)
 
+    @overload
+    def decode(
+        self,
+        start: float = 0.0,
+        duration: float | None = None,
+        *,
+        n_q: int | None = None,
+        rate: int | None = None,
+        device: str = "cpu",
+        as_torch: Literal[False] = False,
+    ) -> Samples: ...
+    @overload
+    def decode(
+        self,
+        start: float = 0.0,
+        duration: float | None = None,
+        *,
+        n_q: int | None = None,
+        rate: int | None = None,
+        device: str = "cpu",
+        as_torch: Literal[True],
+    ) -> "Tensor": ...
     def decode(
         self,
         start: float = 0.0,
@@ -240,8 +299,6 @@ def _decoded(reader: Reader, options: DecodeOptions) -> Samples:
     return np.concatenate([np.zeros((reader.header.channels, 0), np.float32), *blocks], axis=1)
 
 
-def _options(
-    bitrate: int | str, n_q: int | None, mono: bool, chunk_seconds: float | None = None
-) -> EncodeOptions:
+def _options(bitrate: int | str, n_q: int | None, mono: bool, chunk_seconds: float | None = None) -> EncodeOptions:
     bits = bitrates.parse_bitrate(bitrate) if isinstance(bitrate, str) else bitrate
     return EncodeOptions(bitrate=bits, n_q=n_q, mono=mono, chunk_seconds=chunk_seconds)

@@ -1,23 +1,24 @@
 """Arrays as people hand them over, numpy or torch, to what the package works on, and back."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from rvqcodec.errors import AudioError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Item = TypeVar("Item")
+    Audio: TypeAlias = npt.NDArray[np.floating[Any]] | Tensor  # floats [n] or [C, n]
+    Grid: TypeAlias = npt.NDArray[np.integer[Any]]  # codes [K, T] or [C, K, T]
+    Batch: TypeAlias = list[Item] | tuple[Item, ...]
+
 Samples = npt.NDArray[np.float32]
 
 
-def is_batch(wav: Any) -> bool:
-    """Whether these are several recordings: a list or tuple of arrays, or an array of three dimensions."""
-    if isinstance(wav, (list, tuple)):
-        return not wav or getattr(wav[0], "ndim", 0) > 0 or isinstance(wav[0], (list, tuple))
-    return getattr(wav, "ndim", 1) == 3
-
-
-def as_samples(wav: Any) -> Samples:
+def as_samples(wav: "Audio") -> Samples:
     """One recording, floats [n] or [C, n], as contiguous float32 [C, n]. AudioError for what is none."""
     array = as_numpy(wav)
     array = array[None] if array.ndim == 1 else array
@@ -43,7 +44,7 @@ def is_torch(values: Any) -> bool:
     return hasattr(values, "detach")
 
 
-def as_asked(samples: Samples, as_torch: bool) -> Any:
+def as_asked(samples: Samples, as_torch: bool) -> "Samples | Tensor":
     """numpy as it is, or as a torch tensor."""
     if not as_torch:
         return samples

@@ -1,6 +1,6 @@
 """Encoder and Decoder for audio that comes in pieces: push, flush once; any cutting, the same result."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from rvqcodec.codec import decoding, encoding, models
 from rvqcodec.container import Chunk, Header
 from rvqcodec.errors import AudioError, FormatError
 from rvqcodec.stream import StreamDecoder
+
+if TYPE_CHECKING:
+    from rvqcodec.arrays import Audio
 
 
 class Encoder:
@@ -21,7 +24,7 @@ class Encoder:
         self._channels = channels
         self._encoder = encoding.Encoder(model, header, mono=mono)
 
-    def push(self, wav: Any) -> list[Chunk]:
+    def push(self, wav: "Audio") -> list[Chunk]:
         """Take audio [n] or [C, n] at the rate that was named; give the chunks that are full, often none."""
         samples = as_samples(wav)
         if len(samples) != self._channels:
