@@ -63,13 +63,13 @@ def imported(code: str) -> set[str]:
 )
 def test_commands_that_start_at_once(tiny: Path, args: list[str]) -> None:
     words = [word.replace("TINY", str(tiny)) for word in args]
-    code = (
-        f"from rvqcodec.cli import main\ntry: main({words!r})\nexcept SystemExit as end: assert not end.code"
-    )
+    code = f"from rvqcodec.cli import main\ntry: main({words!r})\nexcept SystemExit as end: assert not end.code"
     assert not imported(code) & HEAVY
 
 
-@pytest.mark.parametrize("module", ["errors", "bitrate", "bits", "container", "files", "cli"])
+@pytest.mark.parametrize(
+    "module", ["errors", "bitrate", "bits", "container", "files", "cli", "tokens", "kmeans", "tokenfile"]
+)
 def test_rooms_without_torch(module: str) -> None:
     assert not imported(f"import rvqcodec.{module}") & HEAVY
 
@@ -102,6 +102,10 @@ def files_of(room: str) -> list[Path]:
         ("audio", {"errors", "files"}),
         ("layers", set()),
         ("config", {"errors"}),
+        ("tokens", {"errors"}),
+        ("kmeans", set()),
+        ("codes", {"bitrate", "container", "errors", "files"}),
+        ("tokenfile", {"codes", "container", "errors", "tokens"}),
         ("model", {"config", "layers", "quantize", "weights"}),
         ("stream", {"config", "layers", "model"}),
     ],
@@ -127,10 +131,6 @@ def test_nothing_unpickles() -> None:
         assert not names & {"pickle", "cPickle", "dill", "joblib", "shelve"}, path
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
-                assert any(
-                    k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords
-                ), path
+                assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords), path
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
-                assert not any(
-                    k.arg == "allow_pickle" and ast.unparse(k.value) != "False" for k in node.keywords
-                )
+                assert not any(k.arg == "allow_pickle" and ast.unparse(k.value) != "False" for k in node.keywords)
