@@ -1,18 +1,17 @@
 """Crops of audio for training: a folder is decoded once to a cache, then random crops are cut from it."""
 
 import hashlib
-import queue
-import threading
-from collections.abc import Iterator
+import itertools
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
-import soxr
-from tqdm import tqdm
 
+from rvqcodec.audio import Resampler, open_input
 from rvqcodec.errors import AudioError
 
 Samples = npt.NDArray[np.float32]
@@ -40,24 +39,61 @@ def domain_of(name: str) -> str:
     return next((domain for domain in SHARES if name.startswith(domain)), "music")
 
 
-def build_cache(folder: Path, cache: Path, sample_rate: int) -> list[Path]:
-    """Decode every audio file below `folder` to int16 arrays [channels, samples] in `cache`, once."""
-    sources = sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS)
+def sources_in(folder: Path) -> list[Path]:
+    """The audio files in a folder and below, in a fixed order; AudioError when there are none."""
+    sources = sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
     if not sources:
         raise AudioError(f"{folder}: no audio files in it; give a folder with files that libsndfile opens")
+    return sources
+
+
+def build_cache(
+    folder: Path,
+    cache: Path,
+    sample_rate: int,
+    *,
+    warn: Callable[[str], None] = lambda line: None,
+    shown: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
+    """Decode every audio file below `folder` to int16 arrays [channels, samples] in `cache`, once.
+
+    A file that cannot be read is left out and told to `warn`; one that is newer than its array is decoded again.
+    shown: told how many files of how many are done. AudioError when nothing is left.
+    """
+    sources = sources_in(folder)
     cache.mkdir(parents=True, exist_ok=True)
     arrays = []
-    for source in tqdm(sources, desc="decoding", disable=None):
+    for done, source in enumerate(sources):
+        shown(done, len(sources))
         target = cache / f"{source.relative_to(folder).as_posix().replace('/', '+')}.{sample_rate}.npy"
-        if not target.exists():
-            x, rate = soundfile.read(source, dtype="float32", always_2d=True)
-            x = soxr.resample(x[:, :2], rate, sample_rate, "HQ")
+        if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+            try:
+                samples = decode(source, sample_rate)
+            except AudioError as error:
+                warn(f"{error}; left out")
+                continue
             part = target.with_suffix(".part")
             with part.open("wb") as out:
-                np.save(out, np.clip(np.rint(x.T * 32768), -32768, 32767).astype(np.int16))
+                np.save(out, samples)
             part.replace(target)
         arrays.append(target)
+    if not arrays:
+        raise AudioError(f"{folder}: none of its {len(sources)} audio files can be read")
     return arrays
+
+
+def decode(source: Path, sample_rate: int) -> npt.NDArray[np.int16]:
+    """A file as int16 [1 or 2, n] at `sample_rate`; channels beyond the second are left out."""
+    with open_input(str(source)) as audio:
+        kept = min(audio.channels, 2)
+        resampler = Resampler(audio.sample_rate, sample_rate, kept)
+        parts = [as_int16(resampler.push(block[:kept])) for block in audio.blocks(1 << 18)]
+        return np.concatenate([*parts, as_int16(resampler.flush())], 1)
+
+
+def as_int16(samples: Samples) -> npt.NDArray[np.int16]:
+    """float32 of full scale 1 -> int16, limited."""
+    return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
 
 
 class Pool:
@@ -67,7 +103,7 @@ class Pool:
         self.mix = mix or Mix()
         self.domains: dict[str, tuple[list[npt.NDArray[np.int16]], npt.NDArray[np.float64]]] = {}
         for domain in SHARES:
-            tracks = [np.load(a, mmap_mode="r") for a in arrays if domain_of(a.name) == domain]
+            tracks = [_mapped(a) for a in arrays if domain_of(a.name) == domain]
             if tracks:
                 lengths = np.array([t.shape[1] for t in tracks], float)
                 self.domains[domain] = tracks, np.cumsum(lengths) / lengths.sum()
@@ -117,16 +153,26 @@ class Pool:
         rng = np.random.default_rng((seed, step))
         return np.stack([self.crop(n, rng) for _ in range(size)])
 
-    def batches(self, size: int, n: int, seed: int, first: int) -> Iterator[Samples]:
-        """The batches of steps `first`, `first` + 1, ..., made ahead by a thread."""
-        ready: queue.Queue[Samples] = queue.Queue(4)
+    def batches(self, size: int, n: int, seed: int, first: int, *, workers: int = 1) -> Generator[Samples, None, None]:
+        """The batches of steps `first`, `first` + 1, ..., made ahead by threads; close it when done."""
+        with ThreadPoolExecutor(workers, "batches") as makers:
+            ahead = deque(makers.submit(self.batch, size, n, seed, first + i) for i in range(workers + 3))
+            try:
+                for step in itertools.count(first + len(ahead)):
+                    ready = ahead.popleft()
+                    ahead.append(makers.submit(self.batch, size, n, seed, step))
+                    yield ready.result()
+            finally:
+                for batch in ahead:
+                    batch.cancel()
 
-        def fill() -> None:
-            step = first
-            while True:
-                ready.put(self.batch(size, n, seed, step))
-                step += 1
 
-        threading.Thread(target=fill, daemon=True).start()
-        while True:
-            yield ready.get()
+def _mapped(array: Path) -> npt.NDArray[np.int16]:
+    """A cached array, read as it is needed; AudioError when it is no such array."""
+    try:
+        track: npt.NDArray[np.int16] = np.load(array, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise AudioError(f"{array}: cannot be read ({error}); delete it, it is made again") from error
+    if track.dtype != np.int16 or track.ndim != 2:
+        raise AudioError(f"{array}: no cached audio; delete it, it is made again")
+    return track

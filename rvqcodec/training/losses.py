@@ -4,6 +4,7 @@ import functools
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -98,3 +99,24 @@ def at_unit_level(s: tuple[Tensor, Tensor], reference: Tensor) -> tuple[Tensor, 
     """A spectrum scaled by one over the RMS of `reference` [B, N], so that quiet crops count like loud ones."""
     gain = 1 / (reference.square().mean(-1).sqrt() + 1e-3)[:, None, None]
     return s[0] * gain, s[1] * gain
+
+
+def some_distances(
+    target: Tensor, plain: Tensor, full: Tensor, rng: np.random.Generator, sample_rate: int
+) -> dict[str, Tensor]:
+    """mel, waveform and spectrum: the losses of a step, each at one or two windows chosen at random.
+
+    target, plain (the waveform part alone) and full (with noise) are [B, N]. On a CPU all scales at once would be
+    half the cost of a step.
+    """
+    long, short, wave = (int(rng.choice(n)) for n in ((512, 1024, 2048), (64, 128, 256), (512, 2048)))
+    with torch.no_grad():
+        goal = {n: spectrum(target, n) for n in {long, short, wave}}
+    made, quick = spectrum(full, long), spectrum(full, short)
+    unit = [at_unit_level(s, target) for s in (goal[long], made)]
+    mels = mel_distance(goal[long], made, sample_rate) + mel_distance(goal[short], quick, sample_rate)
+    return {
+        "mel": mels / 2,
+        "waveform": complex_distance(goal[wave], spectrum(plain, wave), 0.5, 1e-4),
+        "spectrum": complex_distance(unit[0], unit[1], 0.4, 1e-3),
+    }

@@ -1,0 +1,289 @@
+"""The commands below `rvq train`: figures, usage, profile, plot, export, pack, unpack, credits."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rvqcodec.cli import shared
+from rvqcodec.errors import RvqError
+
+if TYPE_CHECKING:
+    from rvqcodec.model import Codec
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def folder_option(name: str, *, help: str, must_exist: bool = True, required: bool = False) -> Callable[[F], F]:
+    """An option that names a folder."""
+    kind = click.Path(exists=must_exist, file_okay=False, path_type=Path)
+    return click.option(name, metavar="FOLDER", type=kind, required=required, help=help)
+
+
+def model_options(command: F) -> F:
+    """--model or --checkpoint: which codec a tool looks at."""
+    command = click.option(
+        "--checkpoint",
+        metavar="PATH",
+        type=click.Path(path_type=Path),
+        help="The averaged weights of a run's last.pt instead.",
+    )(command)
+    return click.option("--model", metavar="ID", help="An installed model, or a .json. [default: the newest]")(command)
+
+
+def chosen_codec(model: str | None, checkpoint: Path | None) -> "Codec":
+    """The codec that `model_options` name, on the CPU."""
+    from rvqcodec import weights
+    from rvqcodec.training import export
+
+    if checkpoint is None:
+        return weights.load(model)
+    if model is not None:
+        raise click.UsageError("give --model or --checkpoint, not both")
+    return export.averaged(checkpoint)
+
+
+def cached_arrays(data: Path, cache: Path, sample_rate: int, *, quiet: bool) -> list[Path]:
+    """The folder's audio as cached arrays, with a progress bar."""
+    from rvqcodec.training.data import build_cache
+
+    with shared.Progress(label="decoding", unit="files", quiet=quiet) as bar:
+        return build_cache(data, cache, sample_rate, warn=shared.say, shown=bar.to)
+
+
+def set_threads(threads: int | None) -> None:
+    """Use so many CPU threads; None leaves torch's choice."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def print_figures(codec: "Codec", arrays: list[Path], step: int | None, log: Path | None) -> None:
+    """Measure the held-out files; a table on stdout, and a line per row in `log`."""
+    from rvqcodec.training.evaluate import figures, held_out_clips
+
+    clips = held_out_clips(arrays, codec.config.sample_rate)
+    if not clips:
+        shared.say("no file is held out (every 25th is, by the hash of its name): no figures")
+        return
+    most = codec.config.max_n_q
+    rows = figures(codec, clips, sorted({max(1, most // 8), most // 4, most // 2, most}))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    click.echo("  ".join(f"{name:>14}" for name in names))
+    for row in rows:
+        click.echo("  ".join(f"{row[name]:>14g}" if name in row else " " * 14 for name in names))
+    if log is not None:
+        with log.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps({"step": step} | row) + "\n" for row in rows)
+
+
+@click.command()
+@folder_option("--data", help="The folder that was trained on.", required=True)
+@folder_option("--cache", help="Where decoded audio is kept.", must_exist=False, required=True)
+@model_options
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
+@shared.guarded
+def figures(data: Path, cache: Path, model: str | None, checkpoint: Path | None, threads: int | None) -> None:
+    """Measure the held-out files of a folder: a row per number of codebooks."""
+    set_threads(threads)
+    codec = chosen_codec(model, checkpoint)
+    print_figures(codec, cached_arrays(data, cache, codec.config.sample_rate, quiet=False), None, None)
+
+
+@click.command()
+@folder_option("--data", help="Count over the audio files in this folder and below.", required=True)
+@folder_option("--cache", help="Where decoded audio is kept.", must_exist=False, required=True)
+@model_options
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    default=20.0,
+    show_default=True,
+    help="How much of it, spread evenly.",
+)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@shared.guarded
+def usage(
+    data: Path,
+    cache: Path,
+    model: str | None,
+    checkpoint: Path | None,
+    minutes: float,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """How much of each codebook's entropy the codes use, in bits and percent."""
+    from rvqcodec.training.usage import measure_usage
+
+    set_threads(threads)
+    codec = chosen_codec(model, checkpoint)
+    arrays = cached_arrays(data, cache, codec.config.sample_rate, quiet=False)
+    with shared.Progress(label="encoding", unit="excerpts", quiet=False) as bar:
+        found = measure_usage(codec, arrays, seconds=60 * minutes, shown=bar.to)
+    if as_json:
+        fields = {"frames": found.frames, "bits": found.code_bits, "entropy": found.entropy, "unused": found.unused}
+        click.echo(json.dumps(fields))
+        return
+    click.echo("codebook    bits  percent  unused")
+    for k, (bits, unused) in enumerate(zip(found.entropy, found.unused, strict=True)):
+        click.echo(f"{k:8}  {bits:6.3f}  {100 * bits / found.code_bits:7.1f}  {unused:6}")
+    least, mean = min(found.entropy), sum(found.entropy) / len(found.entropy)
+    percent = 100 / found.code_bits
+    click.echo(f"least {least * percent:.1f} %, mean {mean * percent:.1f} % of {found.code_bits} bits, over ", nl=False)
+    click.echo(f"{found.frames} frames ({model or checkpoint or codec.model_id})")
+
+
+@click.command()
+@folder_option("--data", help="Audio to train on.", required=True)
+@folder_option("--cache", help="Where decoded audio is kept.", must_exist=False, required=True)
+@click.option("--steps", type=click.IntRange(1), default=20, show_default=True, help="How many steps to time.")
+@click.option("--stage", type=click.Choice(["reconstruct", "adversarial", "decoder"]), default="reconstruct")
+@click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="As for `rvq train`.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
+@click.option("--compile", "compiled", is_flag=True, help="Let torch.compile fuse the network's blocks.")
+@shared.guarded
+def profile(
+    data: Path,
+    cache: Path,
+    steps: int,
+    stage: str,
+    settings: tuple[str, ...],
+    device: str,
+    threads: int | None,
+    compiled: bool,
+) -> None:
+    """Time some steps by part: data, network, losses, discriminators, update. Nothing is saved."""
+    from tempfile import TemporaryDirectory
+
+    from rvqcodec.codec.models import device_of
+    from rvqcodec.config import Config
+    from rvqcodec.training import profile as profiling
+    from rvqcodec.training.data import Pool
+    from rvqcodec.training.options import STAGES, Options, check, parse_settings
+    from rvqcodec.training.trainer import Trainer
+
+    options, config = parse_settings(settings)
+    wanted = Options(**(STAGES[stage] | options))
+    check(wanted)
+    set_threads(threads)
+    pool = Pool(cached_arrays(data, cache, Config(**config).sample_rate, quiet=False))
+    with TemporaryDirectory() as folder:
+        trainer = Trainer(
+            config=Config(**config), options=wanted, pool=pool, out=Path(folder), device=device_of(device)
+        )
+        if compiled:
+            trainer.compile_blocks()
+        found = profiling.profile(trainer, steps)
+    total = sum(found.seconds.values())
+    for name, seconds in found.seconds.items():
+        click.echo(f"{name:14} {1000 * seconds / steps:8.1f} ms a step  {100 * seconds / total:5.1f} %")
+    click.echo(f"{'all':14} {1000 * total / steps:8.1f} ms a step  {found.speed:.1f} s of audio trained a second")
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Image: .png, .svg or .pdf.")
+@shared.guarded
+def plot(run: Path, output: Path) -> None:
+    """Draw the curves of a run from its log (needs matplotlib)."""
+    from rvqcodec.training.curves import draw
+
+    draw(run, output)
+
+
+@click.command()
+@click.argument("checkpoint", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+@click.option("--model-id", required=True, help="Name of the bitstream: of encoder and codebooks.")
+@click.option(
+    "--decoder-version",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Counts up where the bitstream stays the same.",
+)
+@folder_option("--to", help="Where the two files go.", must_exist=False, required=True)
+@click.option("--licence", default="CC BY-SA 4.0", show_default=True, help="Of the weights.")
+@click.option("--note", "notes", metavar="KEY=TEXT", multiple=True, help="More about the training; may be repeated.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite weights of that name.")
+@shared.guarded
+def export(
+    checkpoint: Path,
+    model_id: str,
+    decoder_version: int,
+    to: Path,
+    licence: str,
+    notes: tuple[str, ...],
+    force: bool,
+) -> None:
+    """Write a run's averaged weights as NAME.safetensors (float16) and NAME.json, ready to ship."""
+    from rvqcodec.training import export as exporting
+    from rvqcodec.training.checkpoint import LAST
+
+    said = dict(note.partition("=")[::2] for note in notes)
+    source = checkpoint / LAST if checkpoint.is_dir() else checkpoint
+    card = exporting.export(
+        source,
+        to,
+        model_id=model_id,
+        decoder_version=decoder_version,
+        licence=licence,
+        training=said,
+        overwrite=force,
+    )
+    click.echo(card)
+
+
+def bytes_of(text: str) -> int:
+    """ "60MiB", "16MB", "1GiB", "5000" -> bytes. RvqError for anything else."""
+    units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+    digits = text.strip().rstrip("bBkKmMgGiI")
+    unit = text.strip()[len(digits) :].upper()
+    try:
+        size = int(float(digits) * units[unit])
+    except (ValueError, KeyError, OverflowError) as error:
+        raise RvqError(f"size {text!r}: give something like 60MiB, 16MB or 5000") from error
+    return size
+
+
+@click.command()
+@click.argument("source", metavar="PATH", type=click.Path(exists=True, path_type=Path))
+@folder_option("--to", help="Where the pieces go.", must_exist=False, required=True)
+@click.option("--piece", default="60MiB", show_default=True, metavar="SIZE", help="The most that a piece takes.")
+@shared.guarded
+def pack(source: Path, to: Path, piece: str) -> None:
+    """Cut a corpus or a run into pieces that travel, with their hashes."""
+    from rvqcodec.training import travel
+
+    click.echo(travel.pack(source, to, bytes_of(piece)))
+
+
+@click.command()
+@click.argument("listing", metavar="NAME.pieces.json", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@folder_option("--to", help="Where what was packed goes.", must_exist=False, required=True)
+@shared.guarded
+def unpack(listing: Path, to: Path) -> None:
+    """Check the pieces that lie beside NAME.pieces.json and put them together again."""
+    from rvqcodec.training import travel
+
+    with shared.Progress(label="checking", unit="B", quiet=False) as bar:
+        target = travel.unpack(listing, to, shown=bar.to)
+    click.echo(target)
+
+
+@click.command()
+@click.argument("manifest", metavar="MANIFEST.tsv", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The CREDITS.md to write.")
+@shared.guarded
+def credits(manifest: Path, output: Path) -> None:
+    """Write the credits of a corpus: every source with commit, licences, files and hours."""
+    from rvqcodec.training import credits as crediting
+
+    output.write_text(crediting.render(crediting.read_manifest(manifest)), encoding="utf-8")
+
+
+TOOLS: tuple[click.Command, ...] = (figures, usage, profile, plot, export, pack, unpack, credits)

@@ -1,0 +1,96 @@
+"""What a training run is told: `Options`, the three stages, NAME=VALUE settings; and where it stands: `Progress`."""
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from rvqcodec.config import Config
+from rvqcodec.errors import RvqError
+
+MIN_SUB_FRAMES = 6  # crops are compared at windows of up to 2048 samples
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that a run's result depends on, beside the data."""
+
+    steps: int = 100_000  # the slice ends here or at `hours`, whichever comes first
+    hours: float = 0.0  # 0: no limit
+    batch: int = 16
+    sub_frames: int = 56  # per crop; 56 are 0.75 s
+    rate: float = 8e-4
+    warm_up: int = 100
+    anneal: float = 0.35  # the last share of the slice, in which the learning rate falls to `floor`
+    floor: float = 0.02
+    weight_decay: float = 1e-2
+    average: float = 0.999  # of the weights that are evaluated and shipped
+    codebook_decay: float = 0.99
+    mel: float = 26.0
+    waveform: float = 40.0
+    spectrum: float = 8.0
+    commitment: float = 4.0
+    adversarial: float = 0.0  # 0: no judges
+    matching: float = 6.0
+    judge_rate: float = 4e-4
+    judge_channels: int = 16
+    decoder_only: bool = False
+    start_batches: int = 64
+    seed: int = 0
+    save_minutes: float = 5.0
+    log_every: int = 50
+
+
+@dataclass
+class Progress:
+    """Where a run stands. `sums` holds what the next log line is the mean of, still on the device."""
+
+    step: int = 0
+    run_start: int = 0  # step at which this slice began: learning rate and hours count from there
+    seconds: float = 0.0  # spent in this slice
+    sums: dict[str, list[Tensor]] = field(default_factory=dict)
+
+
+STAGES: dict[str, dict[str, Any]] = {
+    "reconstruct": {"adversarial": 0.0, "decoder_only": False},
+    "adversarial": {"adversarial": 3.0, "decoder_only": False},
+    "decoder": {"adversarial": 0.0, "decoder_only": True},
+}
+
+_KINDS: dict[str, Any] = {f.name: type(f.default) for cls in (Options, Config) for f in dataclasses.fields(cls)}
+_OF_CONFIG = {field.name for field in dataclasses.fields(Config)}
+
+
+def parse_settings(texts: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """("spectrum=10", "dim=512", ...) -> fields of Options, fields of Config. RvqError: unknown name, no number."""
+    options: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        kind = _KINDS.get(name)
+        if kind is None:
+            raise RvqError(f"--set {text}: no such setting; there are {', '.join(sorted(_KINDS))}")
+        try:
+            if kind is bool:
+                parsed: Any = {"true": True, "1": True, "false": False, "0": False}[value.lower()]
+            else:
+                parsed = kind(value)
+        except (ValueError, KeyError) as error:
+            raise RvqError(f"--set {text}: {value!r} is no {kind.__name__}; give {name}=NUMBER") from error
+        (config if name in _OF_CONFIG else options)[name] = parsed
+    return options, config
+
+
+def check(options: Options) -> None:
+    """RvqError for values that no run can work with."""
+    for name in ("steps", "batch", "sub_frames", "warm_up", "judge_channels", "start_batches", "log_every"):
+        if getattr(options, name) < 1:
+            raise RvqError(f"{name} {getattr(options, name)}: must be at least 1")
+    if options.sub_frames % 2:
+        raise RvqError(f"sub_frames {options.sub_frames}: must be even, a frame has two")
+    if options.sub_frames < MIN_SUB_FRAMES:
+        raise RvqError(f"sub_frames {options.sub_frames}: must be at least {MIN_SUB_FRAMES}, for the longest window")
+    if options.hours < 0 or options.rate <= 0:
+        raise RvqError(f"hours {options.hours}, rate {options.rate}: hours must not be negative, rate positive")

@@ -1,0 +1,303 @@
+"""`Trainer`: codec, average, judges and optimizers of a run; one step; checkpoints that resume exactly."""
+
+import contextlib
+import copy
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rvqcodec.config import Config
+from rvqcodec.errors import RvqError, WeightsError
+from rvqcodec.layers import Block
+from rvqcodec.model import Analysis, Codec
+from rvqcodec.training import checkpoint, losses
+from rvqcodec.training.data import Pool
+from rvqcodec.training.discriminators import (
+    WINDOWS,
+    Discriminators,
+    codec_loss,
+    feature_distance,
+    judge_loss,
+)
+from rvqcodec.training.options import Options, Progress
+from rvqcodec.training.start import start_from_data
+
+FEW = (2, 3, 4, 6, 8, 8, 9, 10, 12, 14, 16, 16, 16, 16, 20, 24)  # codebooks that half of a batch keeps
+START_CROPS, START_SUB_FRAMES = 32, 84
+REVIVE_EVERY = 100  # steps
+
+
+def decoder_parts(name: str) -> bool:
+    """Whether a parameter belongs to the decoder; the rest, with the codebooks, is the bitstream."""
+    return name.startswith("decoder_")
+
+
+def untimed(name: str) -> AbstractContextManager[None]:
+    """What `Trainer.part` is unless a profile is taken."""
+    return contextlib.nullcontext()
+
+
+class Trainer:
+    """Owns codec, average, judges, optimizers and progress of one run in one folder.
+
+    `part(name)` wraps each part of a step; a profile puts a clock there. `workers` make batches ahead.
+    """
+
+    def __init__(
+        self, *, config: Config, options: Options, pool: Pool, out: Path, device: str = "cpu", workers: int = 1
+    ) -> None:
+        self.options, self.pool, self.out = options, pool, out
+        self.device = torch.device(device)
+        out.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(options.seed)
+        self.codec = Codec(config).to(self.device)
+        self.average = copy.deepcopy(self.codec).eval()
+        self.judges = Discriminators(options.judge_channels).to(self.device)
+        self.progress = Progress()
+        self.workers = workers
+        self.part: Callable[[str], AbstractContextManager[None]] = untimed
+        self.bf16 = bf16_pays(self.device)
+        self._make_optimizers()
+
+    def _make_optimizers(self) -> None:
+        o = self.options
+        for name, parameter in self.codec.named_parameters():
+            parameter.requires_grad_(decoder_parts(name) or not o.decoder_only)
+        trained = [p for p in self.codec.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, o.rate, betas=(0.8, 0.99), weight_decay=o.weight_decay)
+        self.judge_optimizer = torch.optim.AdamW(self.judges.parameters(), o.judge_rate, betas=(0.8, 0.99))
+
+    @property
+    def samples(self) -> int:
+        """Length of a crop: one sub-frame more than the sub-frames, for the overlap of the windows."""
+        return (self.options.sub_frames + 1) * self.codec.config.sub_frame
+
+    def start(self) -> None:
+        """Set codebooks and means from data."""
+        n = (START_SUB_FRAMES + 1) * self.codec.config.sub_frame
+        batches = [
+            torch.from_numpy(self.pool.batch(START_CROPS, n, self.options.seed + 1, i)).to(self.device)
+            for i in range(self.options.start_batches)
+        ]
+        start_from_data(self.codec, batches, self.options.batch * self.options.sub_frames // 2)
+        self.average.load_state_dict(self.codec.state_dict())
+
+    # ---- checkpoints
+
+    def save(self, name: str = checkpoint.LAST) -> None:
+        """Write everything that going on needs; RvqError, and nothing written, when the losses are no numbers."""
+        self.means()
+        state = {
+            "config": self.codec.config.to_dict(),
+            "options": asdict(self.options),
+            "codec": self.codec.state_dict(),
+            "counts": {k: b for k, b in self.codec.named_buffers() if k.endswith((".usage", ".total"))},
+            "average": self.average.state_dict(),
+            "judges": self.judges.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "judge_optimizer": self.judge_optimizer.state_dict(),
+            "progress": {k: v for k, v in vars(self.progress).items() if k != "sums"},
+            "random": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            state["random_cuda"] = torch.cuda.get_rng_state(self.device)
+        checkpoint.write(self.out / name, state)
+
+    def means(self) -> dict[str, float]:
+        """The losses since the last log line, averaged: the only place that waits for the device."""
+        found = {name: float(torch.stack(v).float().mean()) for name, v in self.progress.sums.items()}
+        if not all(math.isfinite(value) for value in found.values()):
+            raise RvqError(
+                f"{self.out}: the losses are no numbers any more at step {self.progress.step}; go on from "
+                f"{checkpoint.LAST} with a lower rate (--set rate=4e-4)"
+            )
+        return found
+
+    def load(self, path: Path, *, new_slice: bool) -> None:
+        """Go on from a checkpoint: exactly (new_slice False), or as a new slice with a fresh learning-rate curve.
+
+        A slice that trains the decoder alone begins with the averaged weights: their encoder is what was shipped.
+        """
+        state = checkpoint.read(path, self.device)
+        if checkpoint.config_of(path, state) != self.codec.config:
+            raise WeightsError(f"{path}: made for another architecture; start a new run or give its config")
+        same_parts = state["options"]["decoder_only"] == self.options.decoder_only
+        self.codec.load_state_dict(state["codec" if same_parts or not self.options.decoder_only else "average"])
+        buffers = dict(self.codec.named_buffers())
+        for name, value in state["counts"].items():
+            buffers[name].copy_(value)
+        self.average.load_state_dict(state["average"])
+        self.progress = Progress(**state["progress"])
+        torch.set_rng_state(state["random"].cpu())
+        if "random_cuda" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
+        if state["options"]["judge_channels"] == self.options.judge_channels:
+            self.judges.load_state_dict(state["judges"])
+            self.judge_optimizer.load_state_dict(state["judge_optimizer"])
+        if same_parts:
+            self.optimizer.load_state_dict(state["optimizer"])
+        if new_slice:
+            self.progress.run_start, self.progress.seconds = self.progress.step, 0.0
+
+    def adopt(self, source: Codec) -> None:
+        """Begin with the weights of a codec that has no training state, as shipped ones have none."""
+        self.codec.load_state_dict(source.state_dict())
+        self.average.load_state_dict(source.state_dict())
+        frames = self.options.batch * self.options.sub_frames / 2
+        for quantizer in (self.codec.envelope_quantizer, self.codec.waveform_quantizer):
+            for codebook in quantizer.stages:
+                codebook.usage.fill_(frames / len(codebook.entries))
+                codebook.total.copy_(codebook.entries * codebook.usage[:, None])
+
+    def compile_blocks(self) -> None:
+        """Let torch.compile fuse the network's blocks, in place."""
+        for module in self.codec.modules():
+            if isinstance(module, Block):
+                module.compile()
+
+    # ---- one step
+
+    def rate_factor(self, share: float) -> float:
+        """Warm-up, constant, then linear down to `floor` over the last `anneal` of the slice."""
+        o = self.options
+        since = self.progress.step - self.progress.run_start
+        rise = min(1.0, (since + 1) / o.warm_up)
+        fall = min(1.0, max(o.floor, (1 - share) / max(o.anneal, 1e-9)))
+        return rise * fall
+
+    def share_done(self) -> float:
+        """How much of the slice is over, by steps or by time, whichever is further."""
+        o, p = self.options, self.progress
+        by_steps = (p.step - p.run_start) / max(1, o.steps)
+        return max(by_steps, p.seconds / 3600 / o.hours if o.hours else 0.0)
+
+    def codebooks_kept(self, rng: np.random.Generator) -> Tensor:
+        """n_q [batch]: a random number for half of the batch, all for the rest."""
+        n_q = np.full(self.options.batch, self.codec.config.max_n_q)
+        few = rng.choice(FEW, self.options.batch // 2)
+        n_q[: self.options.batch // 2] = np.minimum(few, self.codec.config.max_n_q)
+        return self.put(torch.from_numpy(n_q))
+
+    def put(self, x: Tensor) -> Tensor:
+        """A tensor onto the device, without waiting for it."""
+        return x.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else x
+
+    def reconstruct(self, x: Tensor, n_q: Tensor, first: int) -> tuple[Tensor, Tensor, Analysis]:
+        """x [B, N] -> waveform part alone, with noise (both [B, N - 2 sub_frame]), and the analysis."""
+        codec, config = self.codec, self.codec.config
+        with torch.set_grad_enabled(not self.options.decoder_only):
+            parts = codec.quantize(x, n_q, self.options.codebook_decay)
+        envelope = parts.envelope.latent.reshape(len(x), -1, config.bands)
+        latent = parts.waveform.latent.reshape(len(x), -1, config.latent)
+        synthesis = codec.synthesize(latent, envelope, n_q[:, None].expand(-1, envelope.shape[1]))
+        noise = codec.noise(first, len(x) * envelope.shape[1], x.device).view_as(synthesis.waveform)
+        both = torch.cat([synthesis.waveform, synthesis.waveform + synthesis.noise_amplitude * noise])
+        plain, full = codec.waveform(both)[:, config.sub_frame :].chunk(2)
+        return plain, full, parts
+
+    def step(self, batch: Tensor) -> dict[str, Tensor]:
+        """One update of codec (and judges); the losses, for the log, still on the device: nothing waits for them.
+
+        The losses run backward to the decoded sound first, then the network from there: the two are timed apart,
+        and never hold memory at the same time.
+        """
+        o, p = self.options, self.progress
+        rng = np.random.default_rng((o.seed, p.step, 1))
+        x = self.put(batch)
+        self.set_rates()
+        n_q = self.codebooks_kept(rng)
+        self.codec.train(not o.decoder_only)
+        with self.part("network"), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            plain, full, parts = self.reconstruct(x, n_q, int(rng.integers(1 << 24)))
+        sub = self.codec.config.sub_frame
+        target = x[:, sub : sub + full.shape[1]]
+        leaves = [plain.detach().requires_grad_(), full.detach().requires_grad_()]
+        with self.part("losses"):
+            values = losses.some_distances(target, leaves[0], leaves[1], rng, self.codec.config.sample_rate)
+            loss = o.mel * values["mel"] + o.waveform * values["waveform"] + o.spectrum * values["spectrum"]
+            loss.backward()
+        if o.adversarial > 0:
+            with self.part("discriminators"):
+                self.judge(target, leaves[1], p.step % len(WINDOWS), values).backward()
+        with self.part("network"):
+            ends, gradients = [plain, full], [leaf.grad for leaf in leaves]
+            if not o.decoder_only:
+                values["commitment"] = parts.envelope.commitment + parts.waveform.commitment
+                ends, gradients = [*ends, o.commitment * values["commitment"]], [*gradients, None]
+            self.optimizer.zero_grad()
+            torch.autograd.backward(ends, gradients)
+        with self.part("update"):
+            values["gradient"] = torch.nn.utils.clip_grad_norm_(self.codec.parameters(), 1000.0)
+            self.optimizer.step()
+            self.follow()
+            if not o.decoder_only and p.step % REVIVE_EVERY == REVIVE_EVERY - 1 and self.share_done() < 0.8:
+                values["revived"] = torch.tensor(float(self.revive(parts)))
+        p.step += 1
+        return {name: value.detach() for name, value in values.items()}
+
+    def set_rates(self) -> None:
+        """Put this step's learning rates into the optimizers."""
+        factor = self.rate_factor(self.share_done())
+        for optimizer, rate in (
+            (self.optimizer, self.options.rate),
+            (self.judge_optimizer, self.options.judge_rate),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+
+    def judge(self, target: Tensor, full: Tensor, which: int, values: dict[str, Tensor]) -> Tensor:
+        """Train one judge, then say what it costs the codec."""
+        o = self.options
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            real, goal = self.judges(target, which)
+            values["judge"] = judge_loss(real, self.judges(full.detach(), which)[0])
+        self.judge_optimizer.zero_grad()
+        values["judge"].backward()
+        torch.nn.utils.clip_grad_norm_(self.judges.parameters(), 10.0)
+        self.judge_optimizer.step()
+        self.judges.requires_grad_(False)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            verdict, features = self.judges(full, which)
+        self.judges.requires_grad_(True)
+        values["adversarial"], values["matching"] = codec_loss(verdict), feature_distance(goal, features)
+        return o.adversarial * values["adversarial"] + o.matching * values["matching"]
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the average of the weights; codebooks are averages already and are copied."""
+        keep = min(self.options.average, (self.progress.step + 1) / (self.progress.step + 10))
+        mine: list[Tensor] = list(self.average.parameters())
+        theirs: list[Tensor] = list(self.codec.parameters())
+        torch._foreach_lerp_(mine, theirs, 1 - keep)
+        for a, b in zip(self.average.buffers(), self.codec.buffers(), strict=True):
+            a.copy_(b)
+
+    def revive(self, parts: Analysis) -> int:
+        """Restart entries that nothing chose for long; how many they were."""
+        least = 0.015 * self.options.batch * self.options.sub_frames / self.codec.config.codebook_size
+        replaced = self.codec.envelope_quantizer.revive(parts.envelope_latent, least)
+        return replaced + self.codec.waveform_quantizer.revive(parts.waveform_latent, least)
+
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether bf16 products are faster than float32 here; on CPUs without AMX or AVX512-BF16 they are slower."""
+    if device.type == "cuda":
+        return True
+
+    def seconds(dtype: torch.dtype) -> float:
+        a, b = torch.randn(448, 384).to(dtype), torch.randn(384, 1152).to(dtype)
+        best = 1e9
+        for _ in range(5):
+            begin = time.perf_counter()
+            a @ b
+            best = min(best, time.perf_counter() - begin)
+        return best
+
+    return seconds(torch.bfloat16) < seconds(torch.float32) / 1.5
