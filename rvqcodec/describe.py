@@ -117,6 +117,7 @@ def as_dict(description: Description) -> dict[str, Any]:
         "model_rate": h.model_rate,
         "hop": h.hop,
         "pre_skip": h.pre_skip,
+        "first_frame": h.first_frame,
         "frames": d.frames,
         "code_bits": h.code_bits,
         "codebooks": h.total_n_q,
@@ -167,6 +168,8 @@ def as_text(description: Description) -> list[str]:
     if not d.n_samples:
         rows[3] = ("bitrate", f"{format_kbps(d.nominal_bitrate)} at most; there is no audio")
         rows[4] = ("size", f"{d.total_bytes:,} bytes")
+    if h.first_frame:
+        rows.append(("part", f"of a longer recording, from its frame {h.first_frame:,} on"))
     rows += [("tag", f"{key}={value}") for key, value in h.tags]
     for x in d.chunks:
         shares = "+".join(map(str, x.n_q))

@@ -74,7 +74,7 @@ def cut(reader: Reader, output: Writable, first: int, last: int | None) -> Edite
         length = "" if known is None else f": the file ends at {known / header.sample_rate:.3f} s"
         raise RvqError(f"nothing to keep from {first / header.sample_rate:g} s on{length}")
     stop = None if wanted is None else at + header.frames_for(wanted)
-    writer = Writer(output, replace(header, n_samples=wanted if known is not None else None))
+    writer = Writer(output, replace(_part_of(header, at), n_samples=wanted if known is not None else None))
     end = _copy_frames(reader, writer, at, stop)
     if writer.frames == 0:
         raise RvqError(f"the file ends before {first / header.sample_rate:g} s")
@@ -105,7 +105,7 @@ def cut_frames(reader: Reader, output: Writable, first: int, last: int | None) -
         n_samples = _rest(header, known, first)
     else:
         n_samples = header.samples_in(stop - first)
-    writer = Writer(output, replace(header, n_samples=n_samples))
+    writer = Writer(output, replace(_part_of(header, first), n_samples=n_samples))
     end = _copy_frames(reader, writer, first, stop)
     if writer.frames == 0:
         raise RvqError(f"the file ends before frame {first}")
@@ -207,6 +207,11 @@ def _end_samples(reader: Reader) -> int:
     if reader.end is None:
         raise FormatError("file is cut short", reader.total_bytes)
     return reader.end.n_samples
+
+
+def _part_of(header: Header, frame: int) -> Header:
+    """The header of a part that starts at a frame: its noise goes on as in the whole."""
+    return replace(header, first_frame=header.first_frame + frame)
 
 
 def _sample_of(header: Header, frame: int) -> int:

@@ -122,6 +122,7 @@ def test_round_trip(data: st.DataObject, coding: str, bits: int) -> None:
         frames_per_chunk=data.draw(st.sampled_from([1, 2, 7, 128, 1024])),
         model_id=data.draw(st.from_regex(r"[A-Za-z0-9._-]{1,32}", fullmatch=True)),
         weights_hash=data.draw(st.binary(min_size=8, max_size=8)),
+        first_frame=data.draw(st.sampled_from([0, 0, 1, 2**32 - 1])),
         tags=tuple(
             data.draw(
                 st.lists(
@@ -177,6 +178,7 @@ def test_framing_costs_less_than_a_percent() -> None:
         ({"coding": "quad"}, 8), ({"coding": "mid-side"}, 9), ({"coding": "discrete"}, 9), ({"total_n_q": 33}, 23),
         ({"frames_per_chunk": 1025}, 25), ({"n_samples": -1}, None), ({"weights_hash": b"short"}, 35),
         ({"model_id": "a/b"}, 43), ({"model_id": ""}, 43), ({"code_bits": 17}, 22), ({"pre_skip": -1}, 20),
+        ({"first_frame": -1}, None), ({"first_frame": 1 << 32}, None),
         ({"tags": (("", "x"),)}, None), ({"tags": (("A=B", "x"),)}, None), ({"tags": (("Ä", "x"),)}, None),
         ({"tags": (("A", "x\0"),)}, None), ({"tags": (("A", "\ud800"),)}, None),
         ({"tags": (("A", "x" * 65536),)}, None),

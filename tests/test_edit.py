@@ -188,6 +188,17 @@ def test_pieces_cut_by_frames_join_to_the_same_codes_and_length(
         assert result == data
 
 
+def test_a_part_knows_where_it_began() -> None:
+    """Its noise goes on as in the whole; what is joined to a part begins where the part does."""
+    data = make_file(frames=60)
+    once = frames_of(data, 20, 50)
+    twice = piece(once, 5 * HEADER.hop, None)
+    assert [Reader(io.BytesIO(f)).header.first_frame for f in (data, once, twice)] == [0, 20, 25]
+    assert Reader(io.BytesIO(joined(once, data)[0])).header.first_frame == 20
+    assert Reader(io.BytesIO(trimmed(twice, 1))).header.first_frame == 25
+    assert same_frames(twice, data, 25, 50)
+
+
 def test_whole_files_join_with_all_their_samples() -> None:
     one, two, three = (make_file("mid-side", f, short=s, seed=f) for f, s in ((20, 100), (9, 0), (1, 500)))
     result, gaps, done = joined(one, two, three)

@@ -86,6 +86,11 @@ def faulty_headers() -> Iterator[Vector]:
         ("record-long", b"t\xff\xffA=b", at + 1, "longer than the header", "A record longer than the "
         "header. A naive "
          "reader takes chunks for text."),
+        ("first-frame-short", b"f\x03\x00\x01\x02\x03", at, "first frame", "A first frame of three bytes."),
+        ("first-frame-0", b"f\x04\x00" + bytes(4), at, "first frame", "A first frame of 0, which is to be left out: "
+         "two files for one content."),
+        ("first-frame-late", b"a\x00\x00f\x04\x00\x01\x02\x03\x04", at + 3, "first frame", "A first frame behind "
+         "another record."),
         ("tag-no-equals", b"t\x03\x00abc", at, "no '='", "A tag without '='. A naive reader unpacks two "
         "values from one."),
         ("tag-no-key", b"t\x02\x00=b", at, "key", "A tag without a key."),

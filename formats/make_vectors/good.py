@@ -100,6 +100,13 @@ def valid() -> Iterator[Vector]:
         "it raw "
         "or opens it.",
     )
+    yield Vector(
+        v,
+        "part-of-a-longer-one",
+        whole(replace(BASE, first_frame=5000, tags=(("TITLE", "part"),)), 4),
+        "What `rvq cut` makes: the header has a record with the number 5,000, chunks still count from 0. A naive "
+        "reader looks for 5,000 frames before, or begins the noise at 0.",
+    )
     yield Vector(v, "marks-in-codes", _marks(), "The payload is full of D5 43, which begins a chunk. A "
     "naive reader looks "
                  "for the next mark instead of using the size, or salvages phantoms.")  # fmt: skip

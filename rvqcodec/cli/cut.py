@@ -44,9 +44,8 @@ def cut(
     """Keep a part of an .rvq file: rvq cut song.rvq --start 1:30 --duration 20 -o part.rvq
 
     Nothing is encoded again. The part begins on a frame, so up to 27 ms before --start, and ends where it
-    was asked to, to the sample. The codes stay as they are, but the decoder begins afresh: the first few
-    tenths of a second may sound slightly different from the same place in the whole file, and the noise
-    that fills high bands is another draw.
+    was asked to, to the sample. The codes stay as they are, but the decoder begins afresh: the first half
+    second may sound slightly different from the same place in the whole file.
 
     With --frames the part is made of whole frames; rvq cat joins such parts again to what they were.
     """

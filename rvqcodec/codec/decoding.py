@@ -214,7 +214,7 @@ def _decoded(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[tup
     at = 0
     for codes, n_q, start in _codes(reader, part, total, begin):
         if decoder is None:
-            decoder = StreamDecoder(model.codec, header.coded_channels, start_frame=start)
+            decoder = StreamDecoder(model.codec, header.coded_channels, start_frame=header.first_frame + start)
             at = start * header.hop - header.pre_skip
         samples = decoder.push(codes, n_q)
         if samples.shape[1]:

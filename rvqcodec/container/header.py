@@ -19,6 +19,7 @@ MAX_N_Q = 32
 MAX_FRAMES_PER_CHUNK = 1024
 MAX_HEADER = 65535
 UNKNOWN = (1 << 64) - 1
+MAX_FIRST_FRAME = (1 << 32) - 1
 MAX_SAMPLES = 1 << 53
 """More than a thousand years; keeps every sum inside what JSON and doubles hold exactly."""
 
@@ -52,8 +53,9 @@ class Header:
 
     `n_samples` counts samples per channel at `sample_rate` (None: not known when the header was written).
     `frames_per_chunk` is the most frames that a chunk has. `total_n_q` is the most codebooks that a frame
-    has, over all coded channels. `weights_hash` is the first 8 bytes of the sha256 of the weights that
-    define the codes.
+    has, over all coded channels. `first_frame` is not 0 in a part of a recording: the frame at which it
+    stood there, for the decoder's noise. `weights_hash` is the first 8 bytes of the sha256 of the weights
+    that define the codes.
     """
 
     sample_rate: int
@@ -68,6 +70,7 @@ class Header:
     frames_per_chunk: int
     pre_skip: int
     n_samples: int | None = None
+    first_frame: int = 0
     tags: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -109,6 +112,8 @@ def check(header: Header) -> None:
         raise FormatError(f"header: total_n_q {header.total_n_q} is over {MAX_N_Q} a coded channel", 23)
     if header.n_samples is not None and not 0 <= header.n_samples <= MAX_SAMPLES:
         raise FormatError(f"header: n_samples {header.n_samples} is over {MAX_SAMPLES}", _N_SAMPLES_AT)
+    if not 0 <= header.first_frame <= MAX_FIRST_FRAME:
+        raise FormatError(f"header: first frame {header.first_frame} is over {MAX_FIRST_FRAME}")
     if len(header.weights_hash) != 8:
         raise FormatError(f"header: weights hash has {len(header.weights_hash)} bytes, not 8", 35)
     if not _MODEL_ID.fullmatch(header.model_id):
@@ -161,8 +166,10 @@ def pack_header(header: Header) -> bytes:
     """The header as bytes. Raises FormatError when it breaks a rule or does not fit 65,535 bytes."""
     check(header)
     model_id = header.model_id.encode("ascii")
-    texts = [f"{key}={value}".encode() for key, value in header.tags]
-    size = _FIXED.size + len(model_id) + sum(_RECORD.size + len(text) for text in texts) + _CRC.size
+    records = [(b"t", f"{key}={value}".encode()) for key, value in header.tags]
+    if header.first_frame:
+        records.insert(0, (b"f", header.first_frame.to_bytes(4, "little")))
+    size = _FIXED.size + len(model_id) + sum(_RECORD.size + len(body) for _, body in records) + _CRC.size
     if size > MAX_HEADER:
         raise FormatError(f"header: tags make it {size} bytes long, more than {MAX_HEADER}; leave some out")
     data = _FIXED.pack(
@@ -171,7 +178,7 @@ def pack_header(header: Header) -> bytes:
         header.frames_per_chunk, UNKNOWN if header.n_samples is None else header.n_samples,
         header.weights_hash, len(model_id),
     )  # fmt: skip
-    data += model_id + b"".join(_RECORD.pack(b"t", len(text)) + text for text in texts)
+    data += model_id + b"".join(_RECORD.pack(kind, len(body)) + body for kind, body in records)
     return data + _CRC.pack(zlib.crc32(data))
 
 
@@ -209,6 +216,7 @@ def parse_header(data: bytes) -> Header:
     records_at = _FIXED.size + id_size
     if not id_size or records_at + _CRC.size > len(data):
         raise FormatError(f"header: model id of {id_size} bytes does not fit", _MODEL_ID_AT)
+    first_frame, tags = _parse_records(data, records_at, len(data) - _CRC.size)
     header = Header(
         sample_rate=sample_rate,
         channels=channels,
@@ -222,14 +230,17 @@ def parse_header(data: bytes) -> Header:
         frames_per_chunk=frames_per_chunk,
         pre_skip=pre_skip,
         n_samples=None if n_samples == UNKNOWN else n_samples,
-        tags=_parse_records(data, records_at, len(data) - _CRC.size),
+        first_frame=first_frame,
+        tags=tags,
     )
     check(header)
     return header
 
 
-def _parse_records(data: bytes, position: int, end: int) -> tuple[tuple[str, str], ...]:
+def _parse_records(data: bytes, position: int, end: int) -> tuple[int, tuple[tuple[str, str], ...]]:
+    first_frame = 0
     tags: list[tuple[str, str]] = []
+    first = position
     while position < end:
         if position + _RECORD.size > end:
             raise FormatError("header: ends inside a record", position)
@@ -239,11 +250,16 @@ def _parse_records(data: bytes, position: int, end: int) -> tuple[tuple[str, str
             raise FormatError(f"header: record of {size} bytes is longer than the header", position + 1)
         if kind == b"t":
             tags.append(_parse_tag(body, position))
+        elif kind == b"f":
+            # One way to write each header: this record first, and left out when it says 0.
+            first_frame = int.from_bytes(body, "little")
+            if size != 4 or not first_frame or position != first:
+                raise FormatError("header: the first frame is not 4 bytes, 0, or not the first record", position)
         elif not b"a" <= kind <= b"z":
             # Lower-case records may be skipped; all else changes what the file means.
             raise FormatError(f"header: feature {kind.decode('latin-1')!a} is needed and unknown", position)
         position += _RECORD.size + size
-    return tuple(tags)
+    return first_frame, tuple(tags)
 
 
 def _parse_tag(body: bytes, position: int) -> tuple[str, str]:
