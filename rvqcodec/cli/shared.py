@@ -144,9 +144,12 @@ class Progress:
         if self._shown and self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, desc=self._label, unit=self._unit, leave=False)
+            unit = self._unit
+            left = f"{{percentage:3.0f}}%|{{bar}}| {{n:.0f}}/{{total:.0f}} {unit} [{{elapsed}}<{{remaining}}]"
+            shape = f"{{desc}}: {left}" if total else f"{{desc}}: {{n:.0f}} {unit} [{{elapsed}}]"
+            self._bar = tqdm(total=total, desc=self._label, bar_format=shape, leave=False)
         if self._bar is not None:
-            self._bar.update(round(done - self._bar.n, 1))
+            self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
         if self._bar is not None:
