@@ -16,15 +16,15 @@ END = "<!-- end of commands -->"
 
 
 def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
-    """(full name, command) of every command below a group, groups left out."""
+    """(full name, command) of every command below a group; of groups only those that do something alone."""
     context = click.Context(group, info_name=name)
     for verb in group.list_commands(context):
         command = group.get_command(context, verb)
         assert command is not None, verb
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            yield f"{name} {verb}", command
         if isinstance(command, click.Group):
             yield from commands(command, f"{name} {verb}")
-        else:
-            yield f"{name} {verb}", command
 
 
 def section(name: str, command: click.Command) -> str:
