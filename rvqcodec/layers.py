@@ -127,6 +127,31 @@ class Block(nn.Module):
         return y, x[:, -(PAST + FUTURE) :]
 
 
+class Correction(nn.Module):
+    """A small network whose output is added to a classical analysis: linear, blocks, linear; zero at the start.
+
+    Without blocks it has no parameters and corrects nothing.
+    """
+
+    def __init__(self, *, inputs: int, dim: int, outputs: int, blocks: int, expansion: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(dim, expansion) for _ in range(blocks))
+        self.widen = nn.Linear(inputs, dim) if blocks else None
+        self.narrow = nn.Linear(dim, outputs) if blocks else None
+        if self.narrow is not None:
+            nn.init.zeros_(self.narrow.weight)
+            nn.init.zeros_(self.narrow.bias)
+
+    def correct(self, base: Tensor, x: Tensor) -> Tensor:
+        """base [B, S, outputs], x [B, S, inputs] -> base corrected, for a whole recording."""
+        if self.widen is None or self.narrow is None:
+            return base
+        y = self.widen(x)
+        for block in self.blocks:
+            y = block(y)
+        return base + self.narrow(y).float()
+
+
 def position_noise(first: int, count: int, bins: int, device: torch.device, channel: int) -> Tensor:
     """[count, bins]: noise of unit variance that depends only on (channel, sub-frame, bin), on every machine.
 

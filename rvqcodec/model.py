@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rvqcodec.config import SUB_FRAMES, Config
-from rvqcodec.layers import MDCT, Block, band_matrix, overlap_add, position_noise, start_as_identity
+from rvqcodec.layers import MDCT, Block, Correction, band_matrix, overlap_add, position_noise, start_as_identity
 from rvqcodec.quantize import Quantized, ResidualQuantizer
 
 if TYPE_CHECKING:
@@ -71,12 +71,21 @@ class Codec(nn.Module):
         # encoder side (with the codebooks: the bitstream)
         self.envelope_mean: Tensor
         self.register_buffer("envelope_mean", torch.zeros(c.bands))
-        self.envelope_in = nn.Linear(c.bands, c.envelope_dim)
-        self.envelope_net = nn.ModuleList(Block(c.envelope_dim, c.expansion) for _ in range(c.envelope_blocks))
-        self.envelope_out = nn.Linear(c.envelope_dim, c.bands)
-        self.encoder_in = nn.Linear(2 * c.bands + c.sub_frame, dim)
-        self.encoder_net = nn.ModuleList(Block(dim, c.expansion) for _ in range(c.encoder_blocks))
-        self.encoder_out = nn.Linear(dim, latent)
+        # networks that correct the classical analysis before it is quantized
+        self.envelope_net = Correction(
+            inputs=c.bands,
+            dim=c.envelope_dim,
+            outputs=c.bands,
+            blocks=c.envelope_blocks,
+            expansion=c.expansion,
+        )
+        self.encoder_net = Correction(
+            inputs=2 * c.bands + c.sub_frame,
+            dim=dim,
+            outputs=latent,
+            blocks=c.encoder_blocks,
+            expansion=c.expansion,
+        )
         self.envelope_quantizer = ResidualQuantizer(
             latent=SUB_FRAMES * c.bands, n_q=c.envelope_codebooks, size=c.codebook_size, dim=SUB_FRAMES * c.bands
         )
@@ -122,15 +131,11 @@ class Codec(nn.Module):
 
     def _start_as_classical_codec(self, frequency: Tensor) -> None:
         """Identities on the main path, zero corrections, noise gain 0.7 above 1 kHz (design: "The start decides")."""
-        for layer in (self.encoder_in, self.encoder_out, self.decoder_in, self.decoder_out):
-            start_as_identity(layer.weight, min(layer.weight.shape[0], layer.weight.shape[1], self.config.dim))
-            nn.init.zeros_(layer.bias)
-        start_as_identity(self.encoder_out.weight, self.config.latent)
         start_as_identity(self.decoder_in.weight, self.config.latent + self.config.bands)
         start_as_identity(self.decoder_out.weight, self.config.latent)
         for parameter in (
-            self.envelope_out.weight,
-            self.envelope_out.bias,
+            self.decoder_in.bias,
+            self.decoder_out.bias,
             self.decoder_n_q.weight,
             self.decoder_noise.weight,
         ):
@@ -173,6 +178,10 @@ class Codec(nn.Module):
         flat = (coefficients / self.scale(self.amplitude(quantized))).clamp(-FLAT_LIMIT, FLAT_LIMIT)
         return torch.cat([envelope - quantized, flat, quantized], -1)
 
+    def analysed(self, features: Tensor) -> Tensor:
+        """The classical latent within the encoder's input: envelope remainders and the lowest coefficients."""
+        return features[..., : self.config.latent]
+
     # ---- whole sequences, for training
 
     def quantize(self, samples: Tensor, n_q: Tensor, decay: float = 0.99) -> Analysis:
@@ -181,17 +190,11 @@ class Codec(nn.Module):
             frames = self.frames(samples.float())
             envelope = self.envelope(frames)
             coefficients = self.transform(frames)
-        x = self.envelope_in(envelope)
-        for block in self.envelope_net:
-            x = block(x)
-        corrected = by_frame(envelope + self.envelope_out(x).float())
+        corrected = by_frame(self.envelope_net.correct(envelope, envelope))
         shape = self.envelope_quantizer(corrected, n_q, decay)
         with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
             features = self.encoder_features(envelope, by_sub_frame(shape.full), coefficients)
-        x = self.encoder_in(features)
-        for block in self.encoder_net:
-            x = block(x)
-        latent = by_frame(self.encoder_out(x).float())
+        latent = by_frame(self.encoder_net.correct(self.analysed(features), features))
         fine = self.waveform_quantizer(latent, n_q - self.config.envelope_codebooks, decay)
         return Analysis(shape, fine, corrected.detach(), latent.detach())
 

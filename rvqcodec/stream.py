@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rvqcodec.config import SUB_FRAMES
-from rvqcodec.layers import FUTURE, PAST, Block, overlap_add
+from rvqcodec.layers import FUTURE, PAST, Block, Correction, overlap_add
 from rvqcodec.model import by_frame, by_sub_frame
 
 if TYPE_CHECKING:
@@ -67,6 +67,22 @@ class _Chain:
         return x
 
 
+class _CorrectionChain(_Chain):
+    """A network that corrects a classical analysis, in a stream; lags by one sub-frame a block."""
+
+    def __init__(self, net: Correction, channels: int, like: Tensor) -> None:
+        super().__init__(net.blocks, channels, like)
+        self.net = net
+        self._bases = _Delay(self.lag)
+
+    def correct(self, base: Tensor, x: Tensor, first: int) -> Tensor:
+        """base [C, S, outputs] and x [C, S, inputs] from position `first` on -> corrected, from first - lag on."""
+        base = self._bases.push(base)
+        if self.net.widen is None or self.net.narrow is None:
+            return base
+        return base + self.net.narrow(self.push(self.net.widen(x), first))
+
+
 class _Delay:
     """Holds back the last `count` rows along time of what is pushed; zeros come out first."""
 
@@ -97,8 +113,8 @@ class StreamEncoder:
         assert channels >= 1
         self.codec, self.channels, self.n_q = codec, channels, n_q
         like = codec.envelope_mean
-        self._envelope_chain = _Chain(codec.envelope_net, channels, like)
-        self._encoder_chain = _Chain(codec.encoder_net, channels, like)
+        self._envelope_chain = _CorrectionChain(codec.envelope_net, channels, like)
+        self._encoder_chain = _CorrectionChain(codec.encoder_net, channels, like)
         lag = self._envelope_chain.lag
         assert lag % SUB_FRAMES == 0, "the envelope must lag by whole frames"
         self._envelopes, self._coefficients = _Delay(lag), _Delay(lag)
@@ -161,16 +177,15 @@ class StreamEncoder:
         self._tail = x[:, -config.sub_frame :].clone()
         frames = codec.frames(x)
         envelope = codec.envelope(frames)
-        y = self._envelope_chain.push(codec.envelope_in(envelope), first)
+        corrected = by_frame(self._envelope_chain.correct(envelope, envelope, first))
         first -= self._envelope_chain.lag
         envelope = self._envelopes.push(envelope)
         coefficients = self._coefficients.push(codec.transform(frames))
-        corrected = by_frame(envelope + codec.envelope_out(y))
         shape_codes = codec.envelope_quantizer.encode(corrected, config.envelope_codebooks)
         all_of_them = torch.full(corrected.shape[:2], config.envelope_codebooks, device=x.device)
         quantized = by_sub_frame(codec.envelope_quantizer.decode(shape_codes, all_of_them))
-        y = codec.encoder_in(codec.encoder_features(envelope, quantized, coefficients))
-        y = self._latents.push(codec.encoder_out(self._encoder_chain.push(y, first)))
+        features = codec.encoder_features(envelope, quantized, coefficients)
+        y = self._latents.push(self._encoder_chain.correct(codec.analysed(features), features, first))
         fine = codec.waveform_quantizer.encode(by_frame(y), max(0, self.n_q - config.envelope_codebooks))
         shape_codes = self._shape_codes.push(shape_codes.transpose(1, 2)).transpose(1, 2)
         codes = torch.cat([shape_codes[:, : self.n_q], fine], 1)

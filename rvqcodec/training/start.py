@@ -78,8 +78,7 @@ def start_from_data(codec: Codec, batches: list[Tensor], frames: int) -> None:
         n_q = torch.full((len(x), shape.shape[1]), config.envelope_codebooks, device=x.device)
         quantized = by_sub_frame(codec.envelope_quantizer.decode(codes, n_q))
         features = codec.encoder_features(envelope, quantized, codec.transform(x))
-        coefficients = features[..., config.bands : config.bands + config.coefficients]
-        latents.append(by_frame(torch.cat([features[..., : config.bands], coefficients], -1)).flatten(0, 1))
+        latents.append(by_frame(codec.analysed(features)).flatten(0, 1))
     importance = codec.importance[: config.coefficients]
     weight = torch.cat([torch.full((config.bands,), REMAINDER_WEIGHT, device=importance.device), importance])
     start_quantizer(codec.waveform_quantizer, torch.cat(latents), weight.repeat(SUB_FRAMES), frames)
