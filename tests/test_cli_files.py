@@ -248,6 +248,12 @@ def test_pipes(song: Path, tmp_path: Path) -> None:
     assert shell("rvq verify part.rvq", tmp_path).returncode == 0
 
 
+def test_cat_takes_pipes_by_name(song: Path, tmp_path: Path) -> None:
+    done = shell("rvq cat <(rvq cut song.rvq --frames :40) <(rvq cut song.rvq --frames 40:) > both.rvq", tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "both.rvq").read_bytes() == song.read_bytes()
+
+
 def test_a_reader_that_leaves_ends_us_quietly(tmp_path: Path) -> None:
     (tmp_path / "long.rvq").write_bytes(make_file(frames=40000, total_n_q=32, frames_per_chunk=128))
     done = shell("rvq trim long.rvq -q 31 | head -c 100 | wc -c", tmp_path)

@@ -1,10 +1,13 @@
 """`rvq cat`: several files in one, without the network."""
 
+import contextlib
+import os
+
 import click
 
 from rvqcodec.cli import shared
 from rvqcodec.cli.names import Job
-from rvqcodec.cli.pipes import called, reading, writing
+from rvqcodec.cli.pipes import called, naming, writing
 from rvqcodec.cli.shared import STREAM
 from rvqcodec.container import Header, Reader
 from rvqcodec.describe import clock
@@ -35,25 +38,34 @@ def cat(inputs: tuple[str, ...], output: str, force: bool, quiet: bool) -> None:
     """
     if inputs.count(STREAM) > 1:
         raise click.UsageError("stdin can be read only once")
-    from_stdin: Reader | None = None
     headers: list[Header] = []
-    for name in inputs:
-        if name != STREAM and output != STREAM:
-            _not_the_target(name, output)
-        with reading(name) as file:
-            reader = Reader(file)
-            headers.append(reader.header)
-            if name == STREAM:
-                from_stdin = reader
-    with writing(Job(inputs[0], output), force=force) as out:
-        joiner = Joiner(headers, [called(name) for name in inputs], out)
-        for name, header in zip(inputs, headers, strict=True):
-            with reading(name) as file:
-                reader = from_stdin if name == STREAM and from_stdin is not None else Reader(file)
-                if reader.header != header:
-                    raise RvqError(f"{name} was changed while it was read")
-                joiner.append(reader)
-        done = joiner.close()
+    streams: dict[int, Reader] = {}
+    with contextlib.ExitStack() as held:
+        for index, name in enumerate(inputs):
+            if name != STREAM and output != STREAM:
+                _not_the_target(name, output)
+            with naming(name):
+                if name != STREAM and os.path.isfile(name):
+                    with open(name, "rb") as file:
+                        headers.append(Reader(file).header)
+                else:
+                    # stdin and pipes (<(rvq cut ...)) cannot be opened again: they stay open until their turn.
+                    stream = shared.stdin() if name == STREAM else held.enter_context(open(name, "rb"))
+                    streams[index] = Reader(stream)
+                    headers.append(streams[index].header)
+        with writing(Job(inputs[0], output), force=force) as out:
+            joiner = Joiner(headers, [called(name) for name in inputs], out)
+            for index, name in enumerate(inputs):
+                with naming(name):
+                    if index in streams:
+                        joiner.append(streams[index])
+                        continue
+                    with open(name, "rb") as file:
+                        reader = Reader(file)
+                        if reader.header != headers[index]:
+                            raise RvqError(f"{name} was changed while it was read")
+                        joiner.append(reader)
+            done = joiner.close()
     if not quiet and output != STREAM:
         gaps = ""
         if joiner.gaps:

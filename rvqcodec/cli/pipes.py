@@ -15,16 +15,23 @@ class NamedError(RvqError):
 
 
 @contextlib.contextmanager
-def reading(name: str) -> Iterator[BinaryIO]:
-    """An input as bytes; what is wrong with its format is told with its name."""
+def naming(name: str) -> Iterator[None]:
+    """What is wrong with the format of an input is told with its name."""
     try:
+        yield
+    except FormatError as error:
+        raise NamedError(f"{called(name)}: {error}") from None
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[BinaryIO]:
+    """An input as bytes, its faults with its name."""
+    with naming(name):
         if name == STREAM:
             yield shared.stdin()
         else:
             with open(name, "rb") as file:
                 yield file
-    except FormatError as error:
-        raise NamedError(f"{called(name)}: {error}") from None
 
 
 @contextlib.contextmanager
