@@ -91,9 +91,7 @@ def test_streaming_equals_offline(n: int, n_q: int) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(cuts=st.lists(st.integers(0, LONG), max_size=8))
-def test_any_cutting_gives_the_same_codes(
-    cuts: list[int], long_sound: Samples, long_codes: Codes
-) -> None:
+def test_any_cutting_gives_the_same_codes(cuts: list[int], long_sound: Samples, long_codes: Codes) -> None:
     np.testing.assert_array_equal(encode(long_sound, cuts=cuts), long_codes)
 
 
