@@ -18,8 +18,8 @@ class Config:
     dim: int = 384
     envelope_dim: int = 128
     expansion: int = 3
-    envelope_blocks: int = 2
-    encoder_blocks: int = 5
+    envelope_blocks: int = 0
+    encoder_blocks: int = 0
     decoder_blocks: int = 8
     envelope_codebooks: int = 4
     max_n_q: int = 32

@@ -30,14 +30,14 @@ class Options:
     codebook_decay: float = 0.99
     mel: float = 26.0
     waveform: float = 40.0
-    spectrum: float = 8.0
-    commitment: float = 4.0
+    spectrum: float = 10.0
+    commitment: float = 16.0  # at 4 the latents ran away from codebooks of 32 dimensions
     adversarial: float = 0.0  # 0: no judges
     matching: float = 6.0
     judge_rate: float = 4e-4
     judge_channels: int = 16
     decoder_only: bool = False
-    start_batches: int = 64
+    start_batches: int = 224  # of 32 crops, from which means and codebooks are set
     seed: int = 0
     save_minutes: float = 5.0
     log_every: int = 50

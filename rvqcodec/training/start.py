@@ -7,7 +7,7 @@ from rvqcodec.config import SUB_FRAMES
 from rvqcodec.model import Codec, by_frame, by_sub_frame
 from rvqcodec.quantize import ResidualQuantizer
 
-ROUNDS = 10
+ROUNDS = 8
 CHUNK = 16384  # vectors that are compared with all entries at once
 REMAINDER_WEIGHT = 0.2  # importance of the envelope remainders beside the coefficients
 LOUDEST = 0.98  # quantile of the latents' norms above which they are limited: outliers must not own entries
