@@ -53,7 +53,7 @@ def read_info(card: Path) -> WeightsInfo:
         fields = json.loads(card.read_text(encoding="utf-8"))
         said = WeightsInfo(path=card.with_suffix(".safetensors"), **(fields | {"config": Config(**fields["config"])}))
         bytes.fromhex(said.sha256 + said.bitstream_sha256)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise WeightsError(f"{card}: cannot be read as a description of weights ({error}); reinstall rvq") from error
     return said
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -303,6 +304,7 @@ class Trainer:
         return replaced + self.codec.waveform_quantizer.revive(parts.waveform_latent, least)
 
 
+@functools.cache
 def bf16_pays(device: torch.device) -> bool:
     """Whether bf16 products are faster than float32 here; on CPUs without AMX or AVX512-BF16 they are slower."""
     if device.type == "cuda":
@@ -311,7 +313,7 @@ def bf16_pays(device: torch.device) -> bool:
     def seconds(dtype: torch.dtype) -> float:
         a, b = torch.randn(448, 384).to(dtype), torch.randn(384, 1152).to(dtype)
         best = 1e9
-        for _ in range(5):
+        for _ in range(3):
             begin = time.perf_counter()
             a @ b
             best = min(best, time.perf_counter() - begin)
