@@ -86,6 +86,15 @@ def test_they_left_what_the_readme_says(results: Callable[[str], Path]) -> None:
     assert results("low.rvq").stat().st_size < results("song.rvq").stat().st_size
 
 
+def test_the_delay_is_the_one_stated() -> None:
+    from rvqcodec import stream, weights
+
+    codec = weights.load()
+    milliseconds = 1000 * stream.lookahead(codec) / codec.config.sample_rate
+    assert milliseconds <= 300
+    assert f"lookahead of encoder and decoder together, is {milliseconds:.0f} ms" in " ".join(TEXT.split())
+
+
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", TEXT):
         path, _, anchor = target.partition("#")
