@@ -3,7 +3,7 @@
     python benchmarks/stereo.py FOLDER [--kbps 3,6,9]
 
 Each rule gives codebooks one by one to the channel of which more is left, reckoning that each lowers it by so many
-dB (`rvqcodec.bitrate.split` is that rule at 1.5 dB), or does not look at the signal at all.
+dB (`rvqcodec.bitrate.split` is that rule at 0.5 dB), or does not look at the signal at all.
 """
 
 import argparse
@@ -47,10 +47,11 @@ RULES: dict[str, Split] = {
     "half each": lambda total, _: (total - total // 2, total // 2),
     "three quarters mid": lambda total, _: (total - total // 4, total // 4),
     "all to mid": lambda total, _: (min(total, 32), 0),
+    "0.5 dB a codebook (used)": filling(0.5),
     "0.75 dB a codebook": filling(0.75),
+    "1 dB a codebook": filling(1.0),
     "1.5 dB a codebook": filling(1.5),
     "3 dB a codebook": filling(3.0),
-    "6 dB a codebook": filling(6.0),
 }
 
 

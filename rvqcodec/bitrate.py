@@ -14,7 +14,7 @@ MAX_N_Q = 32
 
 MAX_CHANNELS = 8
 
-STEP = 15
+STEP = 5
 """Tenths of a decibel by which each codebook is reckoned to lower what is left of its channel (`split`)."""
 
 SIDE_SILENT = 127
