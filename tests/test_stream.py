@@ -1,11 +1,11 @@
 """Streams: causality, streaming equals offline, any cutting gives the same bits, seeking, channels, lengths."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import tinycodec
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -121,14 +121,24 @@ def test_causality(at: int) -> None:
     assert at - lookahead(tinycodec.shared()) < first < at
 
 
-def test_lookahead_of_the_shipped_shape() -> None:
-    """Design: "about 240 ms"."""
-    from rvqcodec.config import Config
+@pytest.mark.parametrize(
+    ("envelope", "encoder", "decoder", "sub_frames"), [(2, 5, 8, 19), (0, 0, 8, 11), (2, 3, 2, 11)]
+)
+def test_lookahead_counts_blocks_frames_and_windows(envelope: int, encoder: int, decoder: int, sub_frames: int) -> None:
+    """Worked out by hand: a change in sub-frame i moves codes of frames that end before it, and so on."""
+    config = dataclasses.replace(
+        tinycodec.CONFIG, envelope_blocks=envelope, encoder_blocks=encoder, decoder_blocks=decoder
+    )
+    assert lookahead(Codec(config)) == sub_frames * SUB
 
-    codec = Codec.__new__(Codec)
-    torch.nn.Module.__init__(codec)
-    codec.config = Config()
-    assert lookahead(codec) == 19 * SUB
+
+def test_without_networks_before_the_quantizers_streaming_equals_offline() -> None:
+    codec = tinycodec.make(config=dataclasses.replace(tinycodec.CONFIG, envelope_blocks=0, encoder_blocks=0))
+    samples = tinycodec.sound(20 * HOP, seed=3)
+    encoder, decoder = StreamEncoder(codec, 1, 8), StreamDecoder(codec, 1)
+    codes = np.concatenate([encoder.push(samples), encoder.flush()], 2)
+    streamed = np.concatenate([decoder.push(codes, 8), decoder.flush()], 1)[0, SUB : SUB + 20 * HOP]
+    np.testing.assert_allclose(streamed, reconstruct(codec, samples[0], 8), atol=1e-4)
 
 
 @pytest.mark.parametrize("frame", [WINDOW, 2 * WINDOW, 2 * WINDOW + 7, 45, 90])
