@@ -24,8 +24,6 @@ def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command
         if not isinstance(command, click.Group) or command.invoke_without_command:
             yield f"{name} {verb}", command
         if isinstance(command, click.Group):
-            if command.invoke_without_command:
-                yield f"{name} {verb}", command
             yield from commands(command, f"{name} {verb}")
 
 
