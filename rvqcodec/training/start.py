@@ -1,5 +1,7 @@
 """The start from data: before the first step the network is a classical transform codec (design: model.md)."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,12 @@ ROUNDS = 8
 CHUNK = 16384  # vectors that are compared with all entries at once
 REMAINDER_WEIGHT = 0.2  # importance of the envelope remainders beside the coefficients
 LOUDEST = 0.98  # quantile of the latents' norms above which they are limited: outliers must not own entries
+
+
+def limited(vectors: Tensor) -> Tensor:
+    """vectors [n, L] with the longest shortened to the length that the share LOUDEST of them keeps."""
+    norm = vectors.norm(dim=1)
+    return vectors * (norm.quantile(LOUDEST) / norm.clamp_min(1e-9)).clamp_max(1)[:, None]
 
 
 def nearest(entries: Tensor, vectors: Tensor) -> Tensor:
@@ -40,9 +48,7 @@ def start_quantizer(quantizer: ResidualQuantizer, latent: Tensor, weight: Tensor
 
     latent [n, L], weight [L]; frames: how many a training batch holds (for the moving counts).
     """
-    left = latent * weight
-    norm = left.norm(dim=1)
-    left = left * (norm.quantile(LOUDEST) / norm.clamp_min(1e-9)).clamp_max(1)[:, None]
+    left = limited(latent * weight)
     for codebook in quantizer.stages:
         size, dim = codebook.entries.shape
         if dim == latent.shape[1]:
@@ -63,22 +69,66 @@ def start_quantizer(quantizer: ResidualQuantizer, latent: Tensor, weight: Tensor
 @torch.no_grad()
 def start_from_data(codec: Codec, batches: list[Tensor], frames: int) -> None:
     """Set the envelope's mean and all codebooks from crops [B, (S + 1) * sub_frame] (S even)."""
+    mean = torch.cat([codec.envelope(codec.frames(x)).flatten(0, 1) for x in batches]).mean(0)
+    codec.envelope_mean.add_(mean / codec.config.envelope_scale)
+    envelope_weight, waveform_weight = weights(codec)
+    flat = torch.cat([envelope_latent(codec, x).flatten(0, 1) for x in batches])
+    start_quantizer(codec.envelope_quantizer, flat, envelope_weight, frames)
+    flat = torch.cat([waveform_latent(codec, x) for x in batches])
+    start_quantizer(codec.waveform_quantizer, flat, waveform_weight, frames)
+
+
+@torch.no_grad()
+def polish(codec: Codec, batches: Iterable[Tensor], seen: int) -> None:
+    """Improve codebooks that were set from `seen` frames by crops that they have not seen.
+
+    Entries of many dimensions fit the crops that set them better than any others: more crops are what helps.
+    """
+    kept = [(envelope_latent(codec, x).flatten(0, 1), waveform_latent(codec, x)) for x in batches]
+    weight = weights(codec)
+    polish_quantizer(codec.envelope_quantizer, torch.cat([k[0] for k in kept]), weight[0], seen)
+    polish_quantizer(codec.waveform_quantizer, torch.cat([k[1] for k in kept]), weight[1], seen)
+
+
+def polish_quantizer(quantizer: ResidualQuantizer, latent: Tensor, weight: Tensor, seen: int) -> None:
+    """Two rounds of k-means a codebook on latent [n, L], in which the frames seen before count as they did."""
+    left = limited(latent * weight) / weight
+    for codebook in quantizer.stages:
+        encoded = codebook.project_in(left)
+        before = codebook.usage / codebook.usage.sum() * seen
+        total, entries = codebook.entries * before[:, None], codebook.entries.clone()
+        for _ in range(2):
+            index = nearest(entries, encoded)
+            count = before + torch.bincount(index, minlength=len(entries))
+            entries = torch.index_add(total, 0, index, encoded) / count[:, None]
+        codebook.entries.copy_(entries)
+        codebook.usage.copy_(count / count.sum() * codebook.usage.sum())
+        codebook.total.copy_(entries * codebook.usage[:, None])
+        for part, chosen in zip(left.split(CHUNK), nearest(entries, encoded).split(CHUNK), strict=True):
+            part -= codebook.lookup(chosen)
+
+
+def envelope_latent(codec: Codec, x: Tensor) -> Tensor:
+    """x [B, (S + 1) * sub_frame] -> what the envelope codebooks quantize [B, T, ...]."""
+    return by_frame(codec.envelope(codec.frames(x)))
+
+
+def waveform_latent(codec: Codec, x: Tensor) -> Tensor:
+    """x [B, (S + 1) * sub_frame] -> what the waveform codebooks quantize [B * T, ...]."""
+    count = codec.config.envelope_codebooks
+    shape = envelope_latent(codec, x)
+    codes = codec.envelope_quantizer.encode(shape, count)
+    n_q = torch.full(shape.shape[:2], count, device=x.device)
+    quantized = by_sub_frame(codec.envelope_quantizer.decode(codes, n_q))
+    coefficients = codec.transform(codec.frames(x))
+    features = codec.encoder_features(by_sub_frame(shape), quantized, coefficients)
+    return by_frame(codec.analysed(features)).flatten(0, 1)
+
+
+def weights(codec: Codec) -> tuple[Tensor, Tensor]:
+    """How much each dimension counts when the codebooks are set: of the envelope latent, of the waveform latent."""
     config = codec.config
-    analysed = [codec.frames(x) for x in batches]
-    envelopes = [codec.envelope(f) for f in analysed]
-    mean = torch.cat([e.flatten(0, 1) for e in envelopes]).mean(0) / config.envelope_scale
-    codec.envelope_mean.add_(mean)
-    envelopes = [e - mean * config.envelope_scale for e in envelopes]
-    shapes = [by_frame(e) for e in envelopes]
-    flat = torch.cat([s.flatten(0, 1) for s in shapes])
-    start_quantizer(codec.envelope_quantizer, flat, torch.ones(flat.shape[1], device=flat.device), frames)
-    latents = []
-    for x, envelope, shape in zip(analysed, envelopes, shapes, strict=True):
-        codes = codec.envelope_quantizer.encode(shape, config.envelope_codebooks)
-        n_q = torch.full((len(x), shape.shape[1]), config.envelope_codebooks, device=x.device)
-        quantized = by_sub_frame(codec.envelope_quantizer.decode(codes, n_q))
-        features = codec.encoder_features(envelope, quantized, codec.transform(x))
-        latents.append(by_frame(codec.analysed(features)).flatten(0, 1))
     importance = codec.importance[: config.coefficients]
-    weight = torch.cat([torch.full((config.bands,), REMAINDER_WEIGHT, device=importance.device), importance])
-    start_quantizer(codec.waveform_quantizer, torch.cat(latents), weight.repeat(SUB_FRAMES), frames)
+    remainder = torch.full((config.bands,), REMAINDER_WEIGHT, device=importance.device)
+    envelope = torch.ones(SUB_FRAMES * config.bands, device=importance.device)
+    return envelope, torch.cat([remainder, importance]).repeat(SUB_FRAMES)

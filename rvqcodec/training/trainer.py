@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rvqcodec.config import Config
+from rvqcodec.config import SUB_FRAMES, Config
 from rvqcodec.errors import RvqError, WeightsError
 from rvqcodec.layers import Block
 from rvqcodec.model import Analysis, Codec
@@ -28,10 +28,11 @@ from rvqcodec.training.discriminators import (
     judge_loss,
 )
 from rvqcodec.training.options import Options, Progress
-from rvqcodec.training.start import start_from_data
+from rvqcodec.training.start import polish, start_from_data
 
 FEW = (2, 3, 4, 6, 8, 8, 9, 10, 12, 14, 16, 16, 16, 16, 20, 24)  # codebooks that half of a batch keeps
 START_CROPS, START_SUB_FRAMES = 32, 84
+POLISH = 12 / 7  # batches that improve the codebooks for each that set them
 REVIVE_EVERY = 100  # steps
 GRADIENT_LIMIT = 50.0  # a few times what is usual: a single odd crop must not undo many steps
 
@@ -99,13 +100,17 @@ class Trainer:
 
     def start(self) -> None:
         """Set codebooks and means from data."""
-        n = (START_SUB_FRAMES + 1) * self.codec.config.sub_frame
-        batches = [
-            torch.from_numpy(self.pool.batch(START_CROPS, n, self.options.seed + 1, i)).to(self.device)
-            for i in range(self.options.start_batches)
-        ]
+        few = self.options.start_batches
+        batches = [self.start_batch(i) for i in range(few)]
         start_from_data(self.codec, batches, self.options.batch * self.options.sub_frames // 2)
+        seen = few * START_CROPS * START_SUB_FRAMES // SUB_FRAMES
+        polish(self.codec, (self.start_batch(few + i) for i in range(round(POLISH * few))), seen)
         self.average.load_state_dict(self.codec.state_dict())
+
+    def start_batch(self, index: int) -> Tensor:
+        """Crops [START_CROPS, N] from which the start is made."""
+        n = (START_SUB_FRAMES + 1) * self.codec.config.sub_frame
+        return torch.from_numpy(self.pool.batch(START_CROPS, n, self.options.seed + 1, index)).to(self.device)
 
     # ---- checkpoints
 
