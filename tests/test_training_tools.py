@@ -16,7 +16,7 @@ from rvqcodec.errors import AudioError, RvqError, WeightsError
 from rvqcodec.training import credits, curves, travel
 from rvqcodec.training.data import Pool, build_cache, domain_of, held_out
 from rvqcodec.training.evaluate import figures, held_out_clips
-from rvqcodec.training.export import averaged, export, fill_untrained
+from rvqcodec.training.export import averaged, export
 from rvqcodec.training.options import Options
 from rvqcodec.training.trainer import Trainer
 from rvqcodec.training.usage import entropy, measure_usage
@@ -174,11 +174,6 @@ class TestExport:
         with pytest.raises(WeightsError, match="choose another --model-id"):
             export(tmp_path / "other.pt", tmp_path / "w", decoder_version=3, **names)
         assert len(names_in(tmp_path / "w")) == 4
-
-    def test_numbers_of_codebooks_that_training_never_met(self) -> None:
-        vectors = torch.tensor([[0.0], [0.0], [2.0], [0.0], [0.0], [8.0], [0.0]])
-        torch.testing.assert_close(fill_untrained(vectors).flatten(), torch.tensor([0.0, 2, 2, 4, 6, 8, 8]))
-        assert torch.equal(fill_untrained(torch.zeros(4, 2)), torch.zeros(4, 2))
 
     def test_numbers_beyond_float16(self, checkpoint: Path, tmp_path: Path) -> None:
         state = torch.load(checkpoint, weights_only=True)

@@ -8,44 +8,18 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
 
 from rvqcodec.errors import WeightsError
 from rvqcodec.model import Codec
 from rvqcodec.training import checkpoint
 from rvqcodec.weights import bitstream_sha256, read_info
 
-N_Q_VECTORS = "decoder_n_q.weight"
-
-
-def fill_untrained(vectors: Tensor) -> Tensor:
-    """[max_n_q + 1, dim]: the decoder's vectors per number of codebooks, those that training never met filled in.
-
-    Training meets some numbers only (see `trainer.FEW`); the vectors of others are still exactly zero, and become
-    mixtures of their neighbours. Number 0 stands for silence and stays.
-    """
-    met = [i for i in range(1, len(vectors)) if vectors[i].any()]
-    filled = vectors.clone()
-    for i in range(1, len(vectors)):
-        if met and i not in met:
-            below = max((j for j in met if j < i), default=met[0])
-            above = min((j for j in met if j > i), default=met[-1])
-            share = (i - below) / (above - below) if above > below else 0.0
-            filled[i] = torch.lerp(vectors[below], vectors[above], share)
-    return filled
-
-
-def shipped_tensors(state: dict[str, Any]) -> dict[str, Tensor]:
-    """What a checkpoint ships: its averaged weights, every number of codebooks filled in."""
-    return dict(state["average"]) | {N_Q_VECTORS: fill_untrained(state["average"][N_Q_VECTORS])}
-
-
 def averaged(path: Path) -> Codec:
-    """The codec of a checkpoint's averaged weights as they would be shipped (but float32), ready to run."""
+    """The codec of a checkpoint's averaged weights, in float32, ready to run."""
     state = checkpoint.read(path)
     codec = Codec(checkpoint.config_of(path, state))
     try:
-        codec.load_state_dict(shipped_tensors(state))
+        codec.load_state_dict(state["average"])
     except RuntimeError as error:
         raise WeightsError(f"{path}: its weights do not fit its architecture") from error
     return codec.eval().requires_grad_(False)
@@ -67,7 +41,7 @@ def export(
     model id in `folder` has another bitstream, so that files of one could not be decoded with the other.
     """
     state = checkpoint.read(source)
-    tensors = {name: t.half().contiguous() for name, t in shipped_tensors(state).items()}
+    tensors = {name: t.half().contiguous() for name, t in state["average"].items()}
     broken = [name for name, t in tensors.items() if not torch.isfinite(t).all()]
     if broken:
         raise WeightsError(f"{source}: {broken[0]} does not fit float16; train with a lower rate")

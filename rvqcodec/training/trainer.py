@@ -30,7 +30,7 @@ from rvqcodec.training.discriminators import (
 from rvqcodec.training.options import Options, Progress
 from rvqcodec.training.start import polish, start_from_data
 
-FEW = (2, 3, 4, 6, 8, 8, 9, 10, 12, 14, 16, 16, 16, 16, 20, 24)  # codebooks that half of a batch keeps
+FEW = (*range(1, 33), *(16,) * 8)  # numbers of codebooks that half of a batch keeps: every one, and 16 often
 START_CROPS, START_SUB_FRAMES = 32, 84
 POLISH = 12 / 7  # batches that improve the codebooks for each that set them
 REVIVE_EVERY = 100  # steps
