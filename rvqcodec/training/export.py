@@ -14,6 +14,7 @@ from rvqcodec.model import Codec
 from rvqcodec.training import checkpoint
 from rvqcodec.weights import bitstream_sha256, read_info
 
+
 def averaged(path: Path) -> Codec:
     """The codec of a checkpoint's averaged weights, in float32, ready to run."""
     state = checkpoint.read(path)
