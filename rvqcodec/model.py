@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from rvqcodec.config import SUB_FRAMES, Config
 from rvqcodec.layers import MDCT, Block, Correction, band_matrix, overlap_add, position_noise, start_as_identity
-from rvqcodec.quantize import Quantized, ResidualQuantizer
+from rvqcodec.quantize import LatentQuantizer, Quantized
 
 if TYPE_CHECKING:
     from rvqcodec.weights import WeightsInfo
@@ -86,10 +86,10 @@ class Codec(nn.Module):
             blocks=c.encoder_blocks,
             expansion=c.expansion,
         )
-        self.envelope_quantizer = ResidualQuantizer(
+        self.envelope_quantizer = LatentQuantizer(
             latent=SUB_FRAMES * c.bands, n_q=c.envelope_codebooks, size=c.codebook_size, dim=SUB_FRAMES * c.bands
         )
-        self.waveform_quantizer = ResidualQuantizer(
+        self.waveform_quantizer = LatentQuantizer(
             latent=SUB_FRAMES * latent,
             n_q=c.max_n_q - c.envelope_codebooks,
             size=c.codebook_size,

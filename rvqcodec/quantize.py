@@ -1,10 +1,17 @@
-"""Codebook and ResidualQuantizer: latents to codes and back, one codebook after the other on the residual."""
+"""Codebook and LatentQuantizer: latents to codes and back, one codebook after the other on the residual.
+
+`ResidualQuantizer`, for vectors of any kind and without a network, is here too; `kmeans` makes it.
+"""
 
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from rvqcodec.kmeans import ResidualQuantizer
+
+__all__ = ["Codebook", "LatentQuantizer", "Quantized", "ResidualQuantizer"]
 
 
 class Codebook(nn.Module):
@@ -67,7 +74,7 @@ class Quantized:
     commitment: Tensor
 
 
-class ResidualQuantizer(nn.Module):
+class LatentQuantizer(nn.Module):
     """A chain of codebooks, each on what the ones before left over. Source: SoundStream (Zeghidour et al., 2021)."""
 
     def __init__(self, *, latent: int, n_q: int, size: int, dim: int) -> None:

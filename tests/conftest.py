@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 RVQ = (sys.executable, "-c", "from rvqcodec.cli import main; main(prog_name='rvq')")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: children would ignore Ctrl-C too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Rvq = Callable[..., "subprocess.CompletedProcess[bytes]"]
 

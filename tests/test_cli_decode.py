@@ -84,9 +84,13 @@ def test_channels_stay_and_keep_their_order(
 
 
 def test_it_sounds_like_the_original(
-    song: Path, whole: NDArray[np.float32], stereo: NDArray[np.float32]
+    tmp_path: Path, stereo: NDArray[np.float32], invoke: Invoke, write_wav: WriteWav
 ) -> None:
     """Left and right are not exchanged, nothing is late: each channel fits its own original best, at once."""
+    write_wav(tmp_path / "a.wav", stereo)
+    assert invoke("encode", tmp_path / "a.wav", "-b", "24kbps").code == 0
+    assert invoke("decode", tmp_path / "a.rvq", "-o", tmp_path / "b.wav").code == 0
+    whole = read_audio(tmp_path / "b.wav")[0]
     for one, other in ((0, 1), (1, 0)):
         original = stereo[one, 20000:100000]
         match = {d: float(np.dot(original, whole[one, 20000 + d : 100000 + d])) for d in range(-20, 21, 4)}

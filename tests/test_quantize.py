@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rvqcodec.quantize import Codebook, ResidualQuantizer
+from rvqcodec.quantize import Codebook, LatentQuantizer
 
 
 def vectors(*shape: int, seed: int = 0) -> Tensor:
@@ -12,11 +12,11 @@ def vectors(*shape: int, seed: int = 0) -> Tensor:
 
 
 @pytest.fixture
-def quantizer() -> ResidualQuantizer:
+def quantizer() -> LatentQuantizer:
     """Five codebooks of 16 entries in 4 of 12 dimensions, all weights random."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = ResidualQuantizer(latent=12, n_q=5, size=16, dim=4)
+        made = LatentQuantizer(latent=12, n_q=5, size=16, dim=4)
         with torch.no_grad():
             for codebook in made.stages:
                 codebook.project_out.weight.copy_(torch.linalg.pinv(codebook.project_in.weight))
@@ -66,7 +66,7 @@ def test_unused_entries_are_restarted_on_encodings() -> None:
     assert codebook.revive(x, 0.01) == 0
 
 
-def test_gradient_reaches_the_encoder_straight_through(quantizer: ResidualQuantizer) -> None:
+def test_gradient_reaches_the_encoder_straight_through(quantizer: LatentQuantizer) -> None:
     """With all projections invertible the gradient of the sum of stages is that of a linear map."""
     latent = vectors(2, 6, 12).requires_grad_()
     out = quantizer.eval()(latent, torch.tensor([5, 5]), 0.99)
@@ -80,7 +80,7 @@ def test_gradient_reaches_the_encoder_straight_through(quantizer: ResidualQuanti
     torch.testing.assert_close(latent.grad, torch.ones(2, 6, 12) @ through, atol=1e-5, rtol=1e-4)
 
 
-def test_commitment_pulls_encodings_to_their_entries(quantizer: ResidualQuantizer) -> None:
+def test_commitment_pulls_encodings_to_their_entries(quantizer: LatentQuantizer) -> None:
     latent = vectors(2, 6, 12).requires_grad_()
     before = quantizer.eval()(latent, torch.tensor([5, 5]), 0.99).commitment
     (gradient,) = torch.autograd.grad(before, latent)
@@ -88,7 +88,7 @@ def test_commitment_pulls_encodings_to_their_entries(quantizer: ResidualQuantize
     assert after.item() < before.item()
 
 
-def test_commitment_counts_codebooks_in_use_only(quantizer: ResidualQuantizer) -> None:
+def test_commitment_counts_codebooks_in_use_only(quantizer: LatentQuantizer) -> None:
     latent = vectors(2, 6, 12)
     values = [float(quantizer.eval()(latent, torch.tensor([n, n]), 0.99).commitment) for n in range(6)]
     assert values[0] == 0
@@ -98,7 +98,7 @@ def test_commitment_counts_codebooks_in_use_only(quantizer: ResidualQuantizer) -
     assert mixed == pytest.approx(one / 2, rel=1e-5)
 
 
-def test_codes_are_the_same_in_training_and_encoding(quantizer: ResidualQuantizer) -> None:
+def test_codes_are_the_same_in_training_and_encoding(quantizer: LatentQuantizer) -> None:
     latent = vectors(2, 30, 12)
     trained = quantizer.eval()(latent, torch.tensor([5, 3]), 0.99)
     codes = quantizer.encode(latent, 5)
@@ -109,7 +109,7 @@ def test_codes_are_the_same_in_training_and_encoding(quantizer: ResidualQuantize
     torch.testing.assert_close(quantizer.decode(codes, torch.full((2, 30), 5)), trained.full, atol=1e-5, rtol=1e-5)
 
 
-def test_fewer_codebooks_give_the_first_codes(quantizer: ResidualQuantizer) -> None:
+def test_fewer_codebooks_give_the_first_codes(quantizer: LatentQuantizer) -> None:
     latent = vectors(2, 30, 12)
     all_of_them = quantizer.encode(latent, 5)
     for n_q in range(6):
@@ -118,7 +118,7 @@ def test_fewer_codebooks_give_the_first_codes(quantizer: ResidualQuantizer) -> N
         assert torch.equal(few, all_of_them[:, :n_q])
 
 
-def test_decode_counts_codebooks_frame_by_frame(quantizer: ResidualQuantizer) -> None:
+def test_decode_counts_codebooks_frame_by_frame(quantizer: LatentQuantizer) -> None:
     codes = quantizer.encode(vectors(1, 6, 12), 5)
     n_q = torch.tensor([[0, 1, 2, 3, 4, 5]])
     mixed = quantizer.decode(codes, n_q)
@@ -128,7 +128,7 @@ def test_decode_counts_codebooks_frame_by_frame(quantizer: ResidualQuantizer) ->
     assert not mixed[:, 0].any()
 
 
-def test_training_moves_entries_and_evaluation_does_not(quantizer: ResidualQuantizer) -> None:
+def test_training_moves_entries_and_evaluation_does_not(quantizer: LatentQuantizer) -> None:
     latent, n_q = vectors(2, 30, 12), torch.tensor([5, 5])
     before = [c.entries.clone() for c in quantizer.stages]
     quantizer.eval()(latent, n_q, 0.9)
@@ -137,7 +137,7 @@ def test_training_moves_entries_and_evaluation_does_not(quantizer: ResidualQuant
     assert all(not torch.equal(c.entries, b) for c, b in zip(quantizer.stages, before, strict=True))
 
 
-def test_following_lowers_the_error(quantizer: ResidualQuantizer) -> None:
+def test_following_lowers_the_error(quantizer: LatentQuantizer) -> None:
     latent, n_q = vectors(4, 200, 12), torch.full((4,), 5)
 
     def error() -> float:
@@ -150,7 +150,7 @@ def test_following_lowers_the_error(quantizer: ResidualQuantizer) -> None:
     assert error() < 0.9 * first
 
 
-def test_revive_replaces_in_every_codebook(quantizer: ResidualQuantizer) -> None:
+def test_revive_replaces_in_every_codebook(quantizer: LatentQuantizer) -> None:
     for codebook in quantizer.stages:
         codebook.usage[:2] = 0
     assert quantizer.revive(vectors(2, 30, 12), 0.01) == 10

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rvqcodec.config import SUB_FRAMES
 from rvqcodec.model import Codec, by_frame, by_sub_frame
-from rvqcodec.quantize import ResidualQuantizer
+from rvqcodec.quantize import LatentQuantizer
 
 ROUNDS = 8
 CHUNK = 16384  # vectors that are compared with all entries at once
@@ -43,7 +43,7 @@ def k_means(vectors: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def start_quantizer(quantizer: ResidualQuantizer, latent: Tensor, weight: Tensor, frames: int) -> Tensor:
+def start_quantizer(quantizer: LatentQuantizer, latent: Tensor, weight: Tensor, frames: int) -> Tensor:
     """Set the codebooks one after the other; the distance is measured in weight * latent. Returns what they lose.
 
     latent [n, L], weight [L]; frames: how many a training batch holds (for the moving counts).
@@ -90,7 +90,7 @@ def polish(codec: Codec, batches: Iterable[Tensor], seen: int) -> None:
     polish_quantizer(codec.waveform_quantizer, torch.cat([k[1] for k in kept]), weight[1], seen)
 
 
-def polish_quantizer(quantizer: ResidualQuantizer, latent: Tensor, weight: Tensor, seen: int) -> None:
+def polish_quantizer(quantizer: LatentQuantizer, latent: Tensor, weight: Tensor, seen: int) -> None:
     """Two rounds of k-means a codebook on latent [n, L], in which the frames seen before count as they did."""
     left = limited(latent * weight) / weight
     for codebook in quantizer.stages:
