@@ -1,6 +1,7 @@
-"""The architecture as data: a frozen `Config` that travels with the weights. No torch."""
+"""Models as data: a frozen `Config`, the architecture, and `WeightsInfo`, what stands beside the weights. No torch."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 SUB_FRAMES = 2  # per frame
@@ -51,3 +52,22 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What stands in NAME.json. `training` is for people to read."""
+
+    model_id: str
+    decoder_version: int
+    sha256: str  # of NAME.safetensors
+    bitstream_sha256: str
+    config: Config
+    licence: str
+    training: dict[str, Any]
+    path: Path  # of NAME.safetensors
+
+    @property
+    def weights_hash(self) -> bytes:
+        """The eight bytes that a file's header carries."""
+        return bytes.fromhex(self.bitstream_sha256)[:8]

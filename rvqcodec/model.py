@@ -10,18 +10,14 @@ The methods here work on whole sequences or on parts of them and keep no state; 
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rvqcodec.config import SUB_FRAMES, Config
+from rvqcodec.config import SUB_FRAMES, Config, WeightsInfo
 from rvqcodec.layers import MDCT, Block, Correction, band_matrix, overlap_add, position_noise, start_as_identity
 from rvqcodec.quantize import LatentQuantizer, Quantized
-
-if TYPE_CHECKING:
-    from rvqcodec.weights import WeightsInfo
 
 POWER_FLOOR = 1e-9  # of a coefficient: about -90 dB below full scale
 LEVEL_FLOOR = 1e-3  # of the frame level, so that silence is not blown up
@@ -61,7 +57,7 @@ def by_sub_frame(x: Tensor) -> Tensor:
 class Codec(nn.Module):
     """Encoder, quantizers and decoder of one Config. `info` says which weights it carries, once it has some."""
 
-    info: "WeightsInfo | None" = None
+    info: WeightsInfo | None = None
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -8,11 +8,10 @@ and a higher `decoder_version`. Listing models imports no torch.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rvqcodec.config import Config
+from rvqcodec.config import Config, WeightsInfo
 from rvqcodec.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -24,25 +23,6 @@ HERE = Path(__file__).parent
 FOLDERS = (HERE / "_weights", HERE.parent / "weights")  # installed from a wheel; a checkout
 LARGEST = 256 << 20  # bytes of a weights file that we are willing to read
 LARGEST_CARD = 1 << 20
-
-
-@dataclass(frozen=True)
-class WeightsInfo:
-    """What stands in NAME.json. `training` is for people to read."""
-
-    model_id: str
-    decoder_version: int
-    sha256: str  # of NAME.safetensors
-    bitstream_sha256: str
-    config: Config
-    licence: str
-    training: dict[str, Any]
-    path: Path  # of NAME.safetensors
-
-    @property
-    def weights_hash(self) -> bytes:
-        """The eight bytes that a file's header carries."""
-        return bytes.fromhex(self.bitstream_sha256)[:8]
 
 
 def read_info(card: Path) -> WeightsInfo:

@@ -56,7 +56,7 @@ class Chunker:
 
     def _chunk(self, codes: NDArray[np.uint16], mean_square: NDArray[np.float64]) -> Chunk:
         balance = balance_of(*mean_square) if self._header.coding == "mid-side" else 0
-        n_q = split_n_q(self._header.coding, self._header.total_n_q, self._n_coded, balance)
+        n_q = bitrate.shares(self._header.coding, self._header.total_n_q, self._n_coded, balance)
         parts = tuple(np.ascontiguousarray(codes[c, :k]) for c, k in enumerate(n_q))
         start, self._frame = self._frame, self._frame + codes.shape[2]
         return Chunk(start_frame=start, frames=codes.shape[2], n_q=n_q, balance=balance, codes=parts)
@@ -70,10 +70,3 @@ def balance_of(mid: float, side: float) -> int:
         return MID_SILENT
     level = 10 * np.log10(mid / side) if mid > 0 and side > 0 else np.inf if mid > 0 else -np.inf
     return int(np.rint(np.clip(level, -MAX_BALANCE, MAX_BALANCE)))
-
-
-def split_n_q(coding: str, total: int, channels: int, balance: int) -> tuple[int, ...]:
-    """Codebooks for each coded channel of a chunk."""
-    if coding == "mid-side":
-        return bitrate.split(total, balance)
-    return (total // channels,) * channels

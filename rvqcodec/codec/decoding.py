@@ -10,10 +10,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from rvqcodec import bitrate
 from rvqcodec.audio import Resampler, open_output, resampled_length
 from rvqcodec.bitrate import MAX_N_Q
 from rvqcodec.codec import models
-from rvqcodec.codec.chunker import split_n_q
 from rvqcodec.codec.encoding import Progress
 from rvqcodec.container import Damage, Header, Reader
 from rvqcodec.errors import AudioError, BitrateError
@@ -238,7 +238,7 @@ def _codes(
         if isinstance(item, Damage):
             yield from _silence(header, item.start_frame, frames)
             continue
-        limit = split_n_q(header.coding, total, header.coded_channels, item.balance)
+        limit = bitrate.shares(header.coding, total, header.coded_channels, item.balance)
         n_q = np.minimum(item.n_q, limit)
         codes = np.zeros((header.coded_channels, int(n_q.max()), frames), np.uint16)
         for channel, k in enumerate(n_q):
