@@ -79,6 +79,14 @@ def start_as_identity(weight: Tensor, pairs: int, noise: float = 0.005) -> None:
         weight[index, index] = 1.0
 
 
+def gelu(x: Tensor) -> Tensor:
+    """GELU in its tanh form (Hendrycks & Gimpel, 2016). Without gradients as x * sigmoid(...), at half the time."""
+    if torch.is_grad_enabled():
+        return F.gelu(x, approximate="tanh")
+    scale = 2 * math.sqrt(2 / math.pi)
+    return x.square().mul_(0.044715 * scale).add_(scale).mul_(x).sigmoid_().mul_(x)
+
+
 class Block(nn.Module):
     """ConvNeXt block: depthwise convolution over time, then a two-layer perceptron, added to its input.
 
@@ -107,7 +115,7 @@ class Block(nn.Module):
 
     def body(self, x: Tensor) -> Tensor:
         """x [B, PAST + S + FUTURE, D] -> [B, S, D]."""
-        y = self.narrow(F.gelu(self.widen(self.norm(self.mix(x))), approximate="tanh"))
+        y = self.narrow(gelu(self.widen(self.norm(self.mix(x)))))
         return x[:, PAST : x.shape[1] - FUTURE] + self.scale * y
 
     def forward(self, x: Tensor) -> Tensor:

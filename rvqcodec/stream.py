@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 Samples = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint16]
 
-WINDOW = 32  # frames that the network works on at a time
+WINDOW = 32  # frames that the encoder works on at a time
+DECODER_WINDOW = 64  # and the decoder, whose products of matrices keep two cores busy only if they are larger
 WINDOW_SUB = WINDOW * SUB_FRAMES
 
 
@@ -246,7 +247,7 @@ class StreamDecoder:
         done: list[Samples] = [np.zeros((self.channels, 0), np.float32)]
         while self._samples < total:
             before = self._samples
-            missing = WINDOW - self._pending.shape[2]
+            missing = DECODER_WINDOW - self._pending.shape[2]
             rows = np.zeros((self.channels, config.max_n_q + 1, missing), np.uint16)
             done.append(self._take(rows)[:, : total - before])
         return np.concatenate(done, 1)
@@ -255,9 +256,9 @@ class StreamDecoder:
         """Collect frames, run every window that is full."""
         self._pending = np.concatenate([self._pending, rows], 2)
         out: list[Samples] = [np.zeros((self.channels, 0), np.float32)]
-        full = self._pending.shape[2] // WINDOW * WINDOW
-        for start in range(0, full, WINDOW):
-            out.append(self._window(self._pending[..., start : start + WINDOW]))
+        full = self._pending.shape[2] // DECODER_WINDOW * DECODER_WINDOW
+        for start in range(0, full, DECODER_WINDOW):
+            out.append(self._window(self._pending[..., start : start + DECODER_WINDOW]))
         self._pending = self._pending[..., full:]
         samples = np.concatenate(out, 1)
         self._samples += samples.shape[1]
@@ -265,9 +266,9 @@ class StreamDecoder:
 
     @torch.inference_mode()
     def _window(self, rows: Codes) -> Samples:
-        """One window of codes with their n_q [C, max_n_q + 1, WINDOW] -> samples [C, up to WINDOW * hop]."""
+        """One window of codes with their n_q [C, max_n_q + 1, frames] -> samples [C, up to frames * hop]."""
         codec, config = self.codec, self.codec.config
-        first = self._windows * WINDOW_SUB
+        first = self._windows * DECODER_WINDOW * SUB_FRAMES
         self._windows += 1
         codes = torch.from_numpy(rows.astype(np.int64)).to(self._tail.device)
         n_q = codes[:, -1]
@@ -282,7 +283,10 @@ class StreamDecoder:
         envelope, used = self._envelopes.push(envelope), self._used.push(used)
         made = codec.decoder_head(x, envelope)
         noise = torch.stack(
-            [codec.noise(self._start + position, WINDOW_SUB, x.device, channel=i) for i in range(self.channels)]
+            [
+                codec.noise(self._start + position, DECODER_WINDOW * SUB_FRAMES, x.device, channel=i)
+                for i in range(self.channels)
+            ]
         )
         coefficients = (made.waveform + made.noise_amplitude * noise) * (used > 0)[..., None]
         samples, self._tail = overlap_add(codec.transform.inverse(coefficients), self._tail)

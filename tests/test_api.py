@@ -136,7 +136,7 @@ def test_pieces_give_what_the_whole_gives(codec: rvqcodec.AudioCodec, stereo: ND
 def test_chunks_one_by_one_give_what_the_file_gives(
     codec: rvqcodec.AudioCodec, stereo: NDArray[np.float32], rate: int
 ) -> None:
-    n = 70001
+    n = 100001
     encoder = codec.encoder(rate, 2, n_q=6, chunk_seconds=0.5)
     file = io.BytesIO()
     writer = Writer(file, encoder.header)
