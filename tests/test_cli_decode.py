@@ -1,6 +1,7 @@
 """`rvq decode`: exact lengths, rates and channels, kinds of output, parts, fewer codebooks, damage."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from conftest import Result, names_in, read_audio
 from numpy.typing import NDArray
 
-from rvqcodec.container import Chunk, Reader
+from rvqcodec.container import Chunk, Reader, Writer
 
 Invoke = Callable[..., Result]
 WriteWav = Callable[..., Path]
@@ -97,6 +98,23 @@ def test_it_sounds_like_the_original(
         assert max(match, key=lambda d: match[d]) == 0
         error = [float(((whole[i, 20000:100000] - original) ** 2).mean()) for i in (one, other)]
         assert error[0] < error[1]
+
+
+def test_verify_can_decode_too(song: Path, tmp_path: Path, invoke: Invoke) -> None:
+    assert invoke("verify", "--decode", song).code == 0
+    path = tmp_path / "other.rvq"
+    with song.open("rb") as source, path.open("wb") as sink:
+        reader = Reader(source)
+        writer = Writer(sink, replace(reader.header, weights_hash=bytes(8)))
+        for chunk in reader:
+            assert isinstance(chunk, Chunk)
+            writer.write_chunk(chunk)
+        writer.close(reader.n_samples)
+    assert invoke("verify", path).code == 0
+    result = invoke("verify", "--decode", path)
+    assert result.code == 1
+    assert "does not decode" in result.out
+    assert "0000000000000000" in result.out
 
 
 def test_default_name_and_overwriting(song: Path, tmp_path: Path, invoke: Invoke) -> None:
