@@ -19,9 +19,10 @@ from rvqcodec import bitrate as bitrates
 from rvqcodec.arrays import Samples, as_asked, as_numpy, as_samples, is_torch
 from rvqcodec.audio.samples import check_rate_and_channels
 from rvqcodec.codec import DecodeOptions, EncodeOptions, decoding, encoding, models
-from rvqcodec.codes import FRAMES_PER_CHUNK, Codes
+from rvqcodec.codes import Codes
 from rvqcodec.container import Chunk, Header, Reader
 from rvqcodec.errors import AudioError, WeightsError
+from rvqcodec.heading import header_for
 from rvqcodec.live import Decoder, Encoder
 
 if TYPE_CHECKING:
@@ -187,19 +188,12 @@ class AudioCodec:
         return Decoder(self._model, header)
 
     def _header(self, sample_rate: int, channels: int, n_samples: int | None) -> Header:
-        config = self._model.config
-        return Header(
+        return header_for(
+            self._model.config,
+            self.model_id,
+            self.weights_hash,
             sample_rate=sample_rate,
             channels=channels,
-            coding=encoding.coding_of(channels),
-            model_id=self.model_id,
-            weights_hash=self.weights_hash,
-            model_rate=config.sample_rate,
-            hop=config.hop,
-            code_bits=config.code_bits,
-            total_n_q=channels,
-            frames_per_chunk=FRAMES_PER_CHUNK,
-            pre_skip=config.sub_frame,
             n_samples=n_samples,
         )
 

@@ -24,7 +24,6 @@ Codes = npt.NDArray[np.uint16]
 
 WINDOW = 32  # frames that the encoder works on at a time
 DECODER_WINDOW = 64  # and the decoder, whose products of matrices keep two cores busy only if they are larger
-WINDOW_SUB = WINDOW * SUB_FRAMES
 
 
 def frames_for(samples: int, *, hop: int, pre_skip: int) -> int:
@@ -171,7 +170,7 @@ class StreamEncoder:
     def _window(self, samples: Samples) -> Codes:
         """One window of samples [C, WINDOW * hop] -> codes uint16 [C, n_q, up to WINDOW]."""
         codec, config = self.codec, self.codec.config
-        first = self._windows * WINDOW_SUB
+        first = self._windows * WINDOW * SUB_FRAMES
         self._windows += 1
         x = torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self._tail.device)
         x = torch.cat([self._tail, x], 1)

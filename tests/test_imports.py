@@ -106,7 +106,8 @@ def files_of(room: str) -> list[Path]:
         ("kmeans", set()),
         ("codes", {"bitrate", "container", "errors", "files"}),
         ("tokenfile", {"codes", "container", "errors", "tokens"}),
-        ("model", {"config", "layers", "quantize", "weights"}),
+        ("heading", {"codes", "config", "container"}),
+        ("model", {"config", "layers", "quantize"}),
         ("stream", {"config", "layers", "model"}),
     ],
 )

@@ -15,10 +15,11 @@ from rvqcodec.cli.jobs import name_of, run_jobs
 from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
 from rvqcodec.cli.pipes import reading, writing
 from rvqcodec.cli.shared import STREAM, Batch
-from rvqcodec.codes import FRAMES_PER_CHUNK, Codes
-from rvqcodec.container import CODINGS, MAX_N_Q, Header
+from rvqcodec.codes import Codes
+from rvqcodec.container import MAX_N_Q, Header
 from rvqcodec.container.header import MAGIC
 from rvqcodec.errors import FormatError, RvqError
+from rvqcodec.heading import header_for
 from rvqcodec.tokenfile import FORMATS, dump, layout_of, load
 from rvqcodec.tokens import PATTERNS, Layout, deinterleave
 
@@ -226,19 +227,12 @@ def _header(model: str | None, channels: int, rate: int | None) -> Header:
     if model is None:
         raise FormatError(".npy holds tokens alone: say with --model which model they are of (see rvq models)")
     info = weights.info(model)
-    config = info.config
-    return Header(
-        sample_rate=rate or config.sample_rate,
+    return header_for(
+        info.config,
+        info.model_id,
+        info.weights_hash,
+        sample_rate=rate or info.config.sample_rate,
         channels=channels,
-        coding=CODINGS[min(channels, 3) - 1],
-        model_id=info.model_id,
-        weights_hash=info.weights_hash,
-        model_rate=config.sample_rate,
-        hop=config.hop,
-        code_bits=config.code_bits,
-        total_n_q=channels,
-        frames_per_chunk=FRAMES_PER_CHUNK,
-        pre_skip=config.pre_skip,
     )
 
 

@@ -14,8 +14,10 @@ from rvqcodec import bitrate, files
 from rvqcodec.audio import AudioInput, RawFormat, Resampler, open_input
 from rvqcodec.codec import models
 from rvqcodec.codec.chunker import Chunker
+from rvqcodec.codes import FRAMES_PER_CHUNK
 from rvqcodec.container import Chunk, Header, Reader, Writer, usable_tags
 from rvqcodec.errors import AudioError, BitrateError, FormatError
+from rvqcodec.heading import header_for
 from rvqcodec.stream import StreamEncoder
 
 Progress = Callable[[float, float | None], None]
@@ -80,11 +82,6 @@ def encode_file(
         return _encode(audio, target, options, progress)[0]
 
 
-def coding_of(channels: int) -> str:
-    """How that many channels are coded: one alone, two as mid and side, more each by itself."""
-    return {1: "mono", 2: "mid-side"}.get(channels, "discrete")
-
-
 def _encode(
     audio: AudioInput, sink: BinaryIO, options: EncodeOptions, progress: Progress | None
 ) -> tuple[EncodeReport, bytes]:
@@ -137,18 +134,14 @@ def header_of(
     """The header of a recording that a model will encode; `channels` and `n_samples` are the audio's."""
     config = model.config
     channels = 1 if options.mono else channels
-    return Header(
+    return header_for(
+        config,
+        model.model_id,
+        model.weights_hash,
         sample_rate=sample_rate,
         channels=channels,
-        coding=coding_of(channels),
-        model_id=model.model_id,
-        weights_hash=model.weights_hash,
-        model_rate=config.sample_rate,
-        hop=config.hop,
-        code_bits=config.code_bits,
         total_n_q=_total_n_q(options, channels, config.max_n_q),
         frames_per_chunk=_frames_per_chunk(options.chunk_seconds, config.sample_rate / config.hop),
-        pre_skip=config.sub_frame,
         n_samples=n_samples,
         tags=tags,
     )
@@ -201,7 +194,7 @@ def _total_n_q(options: EncodeOptions, channels: int, max_n_q: int) -> int:
 
 def _frames_per_chunk(seconds: float | None, frame_rate: float) -> int:
     if seconds is None:
-        return 128
+        return FRAMES_PER_CHUNK
     if not 0.1 <= seconds <= 10:
         raise AudioError(f"chunk of {seconds:g} s: must be 0.1 to 10 seconds")
     return max(1, round(seconds * frame_rate))
