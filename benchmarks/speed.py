@@ -8,6 +8,7 @@ second of processor time: on a machine that does other work too, the second is t
 """
 
 import argparse
+import functools
 import json
 import shutil
 import sys
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sf.write(folder / f"{channels}-10.wav", sound[: 10 * RATE, :channels], RATE, subtype="PCM_16")
         results["startup"] = startup(rvq, folder, options)
         results["processes"] = processes(rvq, folder, options)
+        results["many files"] = many_files(rvq, folder, sound, options)
         results["memory"] = memory(rvq, sound, options)
         results["network"] = network(folder, options, results["processes"])
     if options.out:
@@ -68,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--repeats", type=int, default=3, help="runs of which the fastest counts [3]")
     form.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="for rvq's network [cpu]")
     form.add_argument("--three-hours", action="store_true", help="also peak memory for 3 h through a pipe")
-    form.add_argument("--profile", action="store_true", help="also where the time goes, operation by operation")
+    form.add_argument("--profile", action="store_true", help="also where the time goes, by stage and operation")
     form.add_argument("--out", type=Path, help="write the figures as JSON")
     return form
 
@@ -142,6 +144,28 @@ def _speeds(used: machine.Usage, seconds: float, opus_cpu: float | None) -> list
     return [f"{used.seconds:.2f}", f"{used.cpu:.2f}", *factors, ratio]
 
 
+def many_files(rvq: str, folder: Path, sound: Samples, options: argparse.Namespace) -> dict[str, Any]:
+    """A folder of eight stereo files of 30 s, one at a time and several at once."""
+    album, coded, out = (folder / name for name in ("album", "coded", "out"))
+    album.mkdir()
+    clip = np.resize(sound, (30 * RATE, 2))
+    for i in range(8):
+        sf.write(album / f"{i}.wav", clip, RATE, subtype="PCM_16")
+    own = ["--quiet", "-f", "--device", options.device]
+    found: dict[str, Any] = {}
+    rows = []
+    for name, source, target in (("encode", album, coded), ("decode", coded, out)):
+        for jobs in sorted({1, 2, machine.cores()}):
+            used = machine.best([rvq, name, "-r", source, "-o", target, "-j", str(jobs), *own], options.repeats)
+            found[f"{name} -j {jobs}"] = asdict(used)
+            one = found[f"{name} -j 1"]["seconds"]
+            figures = [f"{used.seconds:.2f}", f"{used.cpu:.2f}", f"{240 / used.seconds:.0f}"]
+            rows.append([f"rvq {name} -r folder -j {jobs}", *figures, f"{one / used.seconds:.2f}"])
+    heading = "whole process, 8 stereo files of 30 s"
+    print(table([heading, "seconds", "CPU s", "x real time", "speed / -j 1"], rows), end="\n\n")
+    return found
+
+
 def memory(rvq: str, sound: Samples, options: argparse.Namespace) -> dict[str, Any]:
     """Peak memory of encoding mono through a pipe: it must not grow with the length."""
     ten = (np.clip(sound[: 10 * RATE, 0], -1, 1) * 32767).astype("<i2").tobytes()
@@ -170,10 +194,11 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
     """File to file in this process, without start-up: operations, and the share of the machine's rate."""
     import torch
 
-    from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file
+    from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file, models
 
     rates = {kind: machine.matmul_rate(kind, options.device) for kind in ("float32", "bfloat16")}
-    found: dict[str, Any] = {"threads": torch.get_num_threads(), "matmul": rates}
+    bf16 = models.takes_bf16("auto", options.device)
+    found: dict[str, Any] = {"threads": torch.get_num_threads(), "matmul": rates, "decodes in bf16": bf16}
     operations = count_operations(options.device)
     rows, profiles = [], []
     for channels, kind in KINDS:
@@ -182,26 +207,34 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
         def encode(wav: Path = wav, coded: Path = coded) -> None:
             encode_file(wav, coded, EncodeOptions(bitrate=BITRATE, device=options.device), force=True)
 
-        def decode(coded: Path = coded, out: Path = out) -> None:
-            decode_file(coded, out, DecodeOptions(device=options.device), force=True)
+        def decode(coded: Path = coded, out: Path = out, precision: str = "float32") -> None:
+            decode_file(coded, out, DecodeOptions(device=options.device, precision=precision), force=True)
 
-        for name, work, peer in (("encode", encode, OPUSENC), ("decode", decode, OPUSDEC)):
+        works: list[tuple[str, str, Callable[[], None]]]
+        works = [("encode", "float32", encode), ("decode", "float32", decode)]
+        if bf16:
+            works.append(("decode", "bfloat16", functools.partial(decode, precision="bf16")))
+        for name, precision, work in works:
             work()  # loads the model, warms up
             flops = operations[name] * channels
             used = machine.best_of(work, options.repeats)
             busy = used.cpu if options.device == "cpu" else used.seconds
-            share = flops * options.seconds / busy / rates["float32"]
-            found[f"{name} {kind}"] = {**asdict(used), "flop_per_second": flops, "share": share}
+            share = flops * options.seconds / busy / rates[precision]
+            said = f"{name} {kind}" if precision == "float32" else f"{name} {kind}, bf16"
+            found[said] = {**asdict(used), "flop_per_second": flops, "share": share}
+            peer = OPUSENC if name == "encode" else OPUSDEC
             speeds = _speeds(used, options.seconds, beside.get(f"{peer}, {kind}", {}).get("cpu"))
-            rows.append([f"{name} {kind}", *speeds, f"{flops / 1e9:.2f}", f"{share:.0%}"])
+            rows.append([said, *speeds, f"{flops / 1e9:.2f}", f"{share:.0%}"])
             if options.profile:
-                profiles.append((f"{name} {kind}", work))
+                profiles.append((said, work))
     heading = f"in process, {options.seconds:g} s at {BITRATE // 1000} kbps"
-    print(table([heading, *SPEEDS, "GFLOP/s of audio", "of float32 rate"], rows))
+    print(table([heading, *SPEEDS, "GFLOP/s of audio", "of matrix rate"], rows))
     said = ", ".join(f"{kind} {rate / 1e9:.1f} GFLOP/s" for kind, rate in rates.items())
     where = "a core" if options.device == "cpu" else options.device
-    print(f"matrix products on {where}: {said}; torch threads: {found['threads']}", end="\n\n")
+    choice = "has bf16: decode takes it" if bf16 else "decode takes float32"
+    print(f"matrix products on {where}: {said} ({choice}); torch threads: {found['threads']}", end="\n\n")
     for name, work in profiles:
+        print_stages(name, work, found)
         print_profile(name, work)
     ours = sum(found[f"{name} mono"]["flop_per_second"] for name in ("encode", "decode")) / 1e9
     lines = [["rvq 44.1 kHz (counted here)", f"{ours:.2f}", "1.0"]]
@@ -232,8 +265,19 @@ def count_operations(device: str) -> dict[str, float]:
     return {name: counter.get_total_flops() / seconds for name, counter in counters.items()}
 
 
+def print_stages(name: str, work: Callable[[], Any], found: dict[str, Any]) -> None:
+    """Where the time goes, stage by stage from reading to writing."""
+    import stages
+
+    spent = stages.spent(work)
+    total = sum(spent.values())
+    found[name]["stages"] = spent
+    rows = [[stage, f"{seconds:.3f}", f"{seconds / total:.1%}"] for stage, seconds in spent.items()]
+    print(table([f"{name}, by stage", "CPU s of its thread", "share"], rows), end="\n\n")
+
+
 def print_profile(name: str, work: Callable[[], Any]) -> None:
-    """The operations that take most of the time; what is no operation is reading, resampling, packing, Python."""
+    """The network's operations that take most of the time on the clock."""
     from torch.profiler import ProfilerActivity, profile
 
     start = time.process_time()

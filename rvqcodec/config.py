@@ -25,9 +25,12 @@ class Config:
     envelope_codebooks: int = 4
     max_n_q: int = 32
     codebook_size: int = 1024
-    codebook_dim: int = 32
+    codebook_dim: int = 32  # of the waveform codebooks
+    wide_codebooks: int = 4  # the first of them, which shape low bitrates, see more
+    wide_dim: int = 64
     flatten: float = 0.5  # exponent p: coefficients are multiplied by A^(p-1)
     envelope_scale: float = 0.5
+    carrier: int = 256  # sub-frames after which the noise repeats
     level: float = 1.0  # exponent of the frame level that coefficients are divided by
 
     @property

@@ -29,9 +29,9 @@ class MDCT(nn.Module):
         self.basis: Tensor
         self.register_buffer("basis", basis.float(), persistent=False)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """frames [B, S, 2 * size] -> coefficients [B, S, size]."""
-        return frames @ self.basis
+    def forward(self, frames: Tensor, count: int | None = None) -> Tensor:
+        """frames [B, S, 2 * size] -> coefficients [B, S, size], or only the lowest `count` of them."""
+        return frames @ self.basis[:, :count]
 
     def inverse(self, coefficients: Tensor) -> Tensor:
         """coefficients [B, S, size] -> windowed frames [B, S, 2 * size], to be overlap-added."""
@@ -160,18 +160,17 @@ class Correction(nn.Module):
         return base + self.narrow(y).float()
 
 
-def position_noise(first: int, count: int, bins: int, device: torch.device, channel: int) -> Tensor:
-    """[count, bins]: noise of unit variance that depends only on (channel, sub-frame, bin), on every machine.
+def position_noise(rows: int, bins: int) -> Tensor:
+    """[rows, bins]: nearly Gaussian noise of unit variance, the same on every machine and in every version.
 
-    An integer hash (lowbias32, C. Wellons 2018) of sub-frame * bins + bin; the sum of its four bytes, which is
-    nearly Gaussian. Integer arithmetic modulo 2^32 (int64 wraps and the low 32 bits stay right), one division.
+    An integer hash (lowbias32, C. Wellons 2018) of the position; the sum of its four bytes. Integer arithmetic
+    modulo 2^32 (int64 wraps and the low 32 bits stay right), one division.
     """
-    index = torch.arange(first * bins, (first + count) * bins, dtype=torch.int64, device=device)
     mask = 0xFFFFFFFF
-    h = (index + channel * 0x9E3779B9) & mask
+    h = torch.arange(rows * bins, dtype=torch.int64)
     h = ((h ^ (h >> 16)) * 0x7FEB352D) & mask
     h = ((h ^ (h >> 15)) * 0x846CA68B) & mask
     h = h ^ (h >> 16)
     total = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + (h >> 24)
     deviation = math.sqrt(4 * (256**2 - 1) / 12)
-    return ((total - 510).float() / deviation).view(count, bins)
+    return ((total - 510).float() / deviation).view(rows, bins)

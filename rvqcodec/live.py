@@ -42,7 +42,8 @@ class Decoder:
 
     def __init__(self, model: models.Model, header: Header) -> None:
         self.header = header
-        self._decoder = StreamDecoder(model.codec, header.coded_channels, start_frame=header.first_frame)
+        bf16 = models.takes_bf16("auto", model.codec.envelope_mean.device.type)
+        self._decoder = StreamDecoder(model.codec, header.coded_channels, start_frame=header.first_frame, bf16=bf16)
         self._resampler = Resampler(header.model_rate, header.sample_rate, header.channels)
         self._held = np.zeros((header.coded_channels, 0), np.float32)
         self._skip = header.pre_skip

@@ -3,6 +3,7 @@
 `ResidualQuantizer`, for vectors of any kind and without a network, is here too; `kmeans` makes it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rvqcodec.kmeans import ResidualQuantizer
+from rvqcodec.search import Search
 
 __all__ = ["Codebook", "LatentQuantizer", "Quantized", "ResidualQuantizer"]
 
@@ -77,25 +79,24 @@ class Quantized:
 class LatentQuantizer(nn.Module):
     """A chain of codebooks, each on what the ones before left over. Source: SoundStream (Zeghidour et al., 2021)."""
 
-    def __init__(self, *, latent: int, n_q: int, size: int, dim: int) -> None:
+    def __init__(self, *, latent: int, size: int, dims: Sequence[int], width: int = 1, ahead: int = 0) -> None:
+        """dims: of each codebook's entries; width, ahead: how codes are searched (see `Search`)."""
         super().__init__()
-        self.codebooks = nn.ModuleList(Codebook(latent=latent, size=size, dim=dim) for _ in range(n_q))
+        self.codebooks = nn.ModuleList(Codebook(latent=latent, size=size, dim=dim) for dim in dims)
+        self.width, self.ahead = width, ahead
 
     @property
     def stages(self) -> list[Codebook]:
         """The codebooks in order."""
         return [c for c in self.codebooks if isinstance(c, Codebook)]
 
-    @torch.no_grad()
+    def search(self) -> Search:
+        """What encodes with these codebooks, made ready once for many latents."""
+        return Search(self, width=self.width, ahead=self.ahead)
+
     def encode(self, latent: Tensor, n_q: int) -> Tensor:
         """latent [B, T, L] -> codes int64 [B, n_q, T]."""
-        shape, residual = latent.shape[:2], latent.flatten(0, 1)
-        codes = []
-        for codebook in self.stages[:n_q]:
-            index = codebook.nearest(codebook.project_in(residual))
-            residual = residual - codebook.lookup(index)
-            codes.append(index.view(shape))
-        return torch.stack(codes, 1) if codes else torch.zeros(shape[0], 0, shape[1], dtype=torch.int64)
+        return self.search().encode(latent, n_q)
 
     @torch.no_grad()
     def decode(self, codes: Tensor, n_q: Tensor) -> Tensor:
@@ -105,8 +106,17 @@ class LatentQuantizer(nn.Module):
             latent = latent + codebook.lookup(codes[:, k]) * (n_q > k)[..., None]
         return latent
 
+    def quantize(self, latent: Tensor, n_q: Tensor) -> Quantized:
+        """What a file would keep of latent [B, T, L] with n_q int64 [B] codebooks; no gradients, nothing follows."""
+        with torch.autocast(latent.device.type, enabled=False):
+            codes = self.encode(latent.float(), len(self.codebooks))
+            shape = codes.shape[::2]
+            used = self.decode(codes, n_q[:, None].expand(shape))
+            full = self.decode(codes, torch.full(shape, codes.shape[1], device=codes.device))
+        return Quantized(used, full, codes, used.new_zeros(()))
+
     def forward(self, latent: Tensor, n_q: Tensor, decay: float) -> Quantized:
-        """Training pass. latent [B, T, L], n_q int64 [B]: how many codebooks each item keeps."""
+        """Training pass, by the nearest entry. latent [B, T, L], n_q int64 [B]: how many codebooks each item keeps."""
         shape = latent.shape
         residual = latent.float()
         used, full = torch.zeros_like(residual), torch.zeros_like(residual)

@@ -4,8 +4,9 @@ The network always works on windows of one fixed size at fixed positions, whatev
 so any cutting of the input gives the same bits. Memory does not grow with the length.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import copy
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +50,23 @@ def lookahead(codec: "Codec") -> int:
     return (worst + 2) * c.sub_frame
 
 
+def in_bf16(block: Block) -> Block:
+    """A copy of the block with its products of matrices, and what is between them, in bf16; the rest is float32."""
+    half = copy.deepcopy(block)
+    half.widen.bfloat16()
+    half.narrow.bfloat16()
+    half.widen.register_forward_pre_hook(_as_bf16)
+    return half
+
+
+def _as_bf16(_: nn.Module, inputs: tuple[Any, ...]) -> Any:
+    return inputs[0].bfloat16()
+
+
 class _Chain:
     """A row of blocks with their pasts; lags its input by one sub-frame a block."""
 
-    def __init__(self, blocks: nn.ModuleList, channels: int, like: Tensor) -> None:
+    def __init__(self, blocks: Iterable[nn.Module], channels: int, like: Tensor) -> None:
         self.blocks = [block for block in blocks if isinstance(block, Block)]
         self.lag = len(self.blocks) * FUTURE
         self.pasts = [like.new_zeros(channels, PAST + FUTURE, block.bias.numel()) for block in self.blocks]
@@ -113,6 +127,8 @@ class StreamEncoder:
         assert channels >= 1
         self.codec, self.channels, self.n_q = codec, channels, n_q
         like = codec.envelope_mean
+        self._envelope_search = codec.envelope_quantizer.search()
+        self._waveform_search = codec.waveform_quantizer.search()
         self._envelope_chain = _CorrectionChain(codec.envelope_net, channels, like)
         self._encoder_chain = _CorrectionChain(codec.encoder_net, channels, like)
         lag = self._envelope_chain.lag
@@ -180,13 +196,13 @@ class StreamEncoder:
         corrected = by_frame(self._envelope_chain.correct(envelope, envelope, first))
         first -= self._envelope_chain.lag
         envelope = self._envelopes.push(envelope)
-        coefficients = self._coefficients.push(codec.transform(frames))
-        shape_codes = codec.envelope_quantizer.encode(corrected, config.envelope_codebooks)
+        coefficients = self._coefficients.push(codec.coefficients(frames))
+        shape_codes = self._envelope_search.encode(corrected, config.envelope_codebooks)
         all_of_them = torch.full(corrected.shape[:2], config.envelope_codebooks, device=x.device)
         quantized = by_sub_frame(codec.envelope_quantizer.decode(shape_codes, all_of_them))
         features = codec.encoder_features(envelope, quantized, coefficients)
         y = self._latents.push(self._encoder_chain.correct(codec.analysed(features), features, first))
-        fine = codec.waveform_quantizer.encode(by_frame(y), max(0, self.n_q - config.envelope_codebooks))
+        fine = self._waveform_search.encode(by_frame(y), max(0, self.n_q - config.envelope_codebooks))
         shape_codes = self._shape_codes.push(shape_codes.transpose(1, 2)).transpose(1, 2)
         codes = torch.cat([shape_codes[:, : self.n_q], fine], 1)
         skip = max(0, self._lag - (self._windows - 1) * WINDOW)  # frames before the recording's first
@@ -197,14 +213,16 @@ class StreamDecoder:
     """Codes to samples at the model's rate.
 
     start_frame: absolute position of the first frame that will be pushed (for the noise); what comes before it is
-    taken as silence, so a reader that seeks begins `context` frames early and drops their samples.
+    taken as silence, so a reader that seeks begins `context` frames early and drops their samples. bf16: the blocks'
+    products of matrices are in bf16, from weights that are cast here, once.
     """
 
-    def __init__(self, codec: "Codec", channels: int, *, start_frame: int = 0) -> None:
+    def __init__(self, codec: "Codec", channels: int, *, start_frame: int = 0, bf16: bool = False) -> None:
         config = codec.config
         self.codec, self.channels = codec, channels
         like = codec.envelope_mean
-        self._chain = _Chain(codec.decoder_net, channels, like)
+        blocks = [block for block in codec.decoder_net if isinstance(block, Block)]
+        self._chain = _Chain([in_bf16(block) for block in blocks] if bf16 else blocks, channels, like)
         assert self._chain.lag % SUB_FRAMES == 0, "the decoder must lag by whole frames"
         self._envelopes, self._used = _Delay(self._chain.lag), _Delay(self._chain.lag)
         self._tail = like.new_zeros(channels, config.sub_frame)
@@ -283,7 +301,7 @@ class StreamDecoder:
         made = codec.decoder_head(x, envelope)
         noise = torch.stack(
             [
-                codec.noise(self._start + position, DECODER_WINDOW * SUB_FRAMES, x.device, channel=i)
+                codec.noise(self._start + position, DECODER_WINDOW * SUB_FRAMES, channel=i)
                 for i in range(self.channels)
             ]
         )

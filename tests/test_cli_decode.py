@@ -219,6 +219,16 @@ def test_a_part_is_the_part_of_the_whole(
     assert np.abs(samples - whole[:, first:last]).max(initial=0) <= 1.01 / 32768
 
 
+def test_precision(song: Path, tmp_path: Path, invoke: Invoke) -> None:
+    found = {}
+    for precision in ("float32", "bf16"):
+        out = tmp_path / f"{precision}.wav"
+        assert invoke("decode", song, "--precision", precision, "--subtype", "FLOAT", "-o", out).code == 0
+        found[precision] = read_audio(out)[0]
+    difference = found["bf16"] - found["float32"]
+    assert 0 < (difference**2).sum() < 1e-4 * (found["float32"] ** 2).sum()
+
+
 def test_a_part_at_another_rate(song: Path, tmp_path: Path, invoke: Invoke) -> None:
     assert invoke("decode", song, "-o", tmp_path / "all.wav", "--rate", 48000).code == 0
     part = tmp_path / "part.wav"
@@ -276,7 +286,7 @@ def test_full_scale_is_limited_and_counted(
     tmp_path: Path, stereo: NDArray[np.float32], invoke: Invoke, write_wav: WriteWav
 ) -> None:
     """A float WAV may go beyond full scale, 16 bits may not: limited without wrap-around."""
-    loud = 4 * stereo[0, :44100]
+    loud = 6 * stereo[0, :44100]
     write_wav(tmp_path / "a.wav", loud, subtype="FLOAT")
     assert invoke("encode", tmp_path / "a.wav").code == 0
     result = invoke("decode", "--quiet", tmp_path / "a.rvq", "-o", tmp_path / "b.wav")

@@ -1,20 +1,25 @@
 """codec: the straight lines give the same for any cutting, and share codebooks between mid and side by one rule."""
 
 import io
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rvqcodec import bitrate
-from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, models
+from rvqcodec.audio import AudioInput
+from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file, encoding, models
 from rvqcodec.codec.chunker import Chunker, balance_of
-from rvqcodec.codec.encoding import Encoder, coded_channels, header_of
+from rvqcodec.codec.encoding import Encoder, Resampled, coded_channels, header_of
 from rvqcodec.container import Chunk, Header, Writer
-from rvqcodec.errors import BitrateError
+from rvqcodec.errors import AudioError, BitrateError
+from rvqcodec.live import Decoder
 
 CUTS = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -117,3 +122,119 @@ def test_mid_and_side() -> None:
     samples = np.array([[1, 0.5, 0], [0, 0.5, 1]], np.float32)
     assert np.array_equal(coded_channels(samples), np.array([[0.5, 0.5, 0.5], [0.5, 0, -0.5]], np.float32))
     assert np.array_equal(coded_channels(samples, mono=True), np.array([[0.5, 0.5, 0.5]], np.float32))
+
+
+@pytest.fixture
+def clip(tmp_path: Path, stereo: NDArray[np.float32], write_wav: Callable[..., Path]) -> Path:
+    """Two seconds and a half at 48 kHz: three blocks."""
+    return write_wav(tmp_path / "clip.wav", np.tile(stereo, 2)[:, :120000], rate=48000)
+
+
+def test_reading_ahead_gives_the_same_file(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    for live in (False, True):
+        monkeypatch.setattr(AudioInput, "live", property(lambda _, live=live: live, lambda *_: None), raising=False)
+        encode_file(clip, clip.with_suffix(".rvq"), EncodeOptions(), force=True)
+        written.append(clip.with_suffix(".rvq").read_bytes())
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("failing", ["reader", "user"])
+def test_nothing_is_left_of_a_run_that_ends_early(clip: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    """Neither threads nor files, whether the reader fails, in its thread, or the user interrupts."""
+    before, read = threading.active_count(), AudioInput.blocks
+
+    def stop(done: float, total: float | None) -> None:
+        raise KeyboardInterrupt("enough")
+
+    def fail(audio: AudioInput, n: int) -> Iterator[NDArray[np.float32]]:
+        yield next(read(audio, n))
+        raise AudioError("the disk is on fire")
+
+    if failing == "reader":
+        monkeypatch.setattr(AudioInput, "blocks", fail)
+    error, said = (AudioError, "on fire") if failing == "reader" else (KeyboardInterrupt, "enough")
+    with pytest.raises(error, match=said):
+        encode_file(clip, clip.with_suffix(".rvq"), EncodeOptions(), progress=stop if failing == "user" else None)
+    assert threading.active_count() == before
+    assert [path.name for path in clip.parent.iterdir()] == [clip.name]
+
+
+def test_two_blocks_are_read_ahead() -> None:
+    made = []
+
+    def blocks() -> Resampled:
+        for i in range(9):
+            made.append(i)
+            yield np.zeros((1, 1), np.float32), i
+
+    ahead = encoding._ahead(blocks())
+    assert next(ahead)[1] == 0
+    assert len(made) <= 3
+    assert next(ahead)[1] == 1
+    assert len(made) <= 4
+    assert [i for _, i in ahead] == list(range(2, 9))
+
+
+PROCESSOR = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+
+
+@pytest.fixture
+def undecided() -> Iterator[None]:
+    """What the processor has is found out anew, in the test and after it."""
+    models._processor_has_bf16.cache_clear()
+    yield
+    models._processor_has_bf16.cache_clear()
+
+
+@pytest.mark.usefixtures("undecided")
+@pytest.mark.parametrize(("amx", "avx512"), [(False, False), (True, False), (False, True), (None, None)])
+def test_auto_is_bf16_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, amx: bool | None, avx512: bool | None
+) -> None:
+    """None: a torch that cannot tell."""
+    asked = []
+    for name, has in zip(PROCESSOR, (amx, avx512), strict=True):
+        if has is None:
+            monkeypatch.delattr(torch.cpu, name, raising=False)
+        else:
+            monkeypatch.setattr(torch.cpu, name, lambda has=has: asked.append(has) or has, raising=False)
+    for _ in range(3):
+        assert models.takes_bf16("auto", "cpu") == bool(amx or avx512)
+        assert models.takes_bf16("bf16", "cpu")
+        assert not models.takes_bf16("float32", "cpu")
+    assert len(asked) <= len(PROCESSOR), "decided once"
+
+
+@pytest.mark.usefixtures("undecided")
+def test_precision(stereo: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forced either way; auto is one of the two; pushed by hand it is the same; the codes never depend on it."""
+    model = models.load(None, "cpu")
+    head = header_of(model, EncodeOptions(), 44100, 2, 20000, ())
+    encoder, file = Encoder(model, head), tmp_path / "a.rvq"
+    chunks = [*encoder.push(stereo[:, :20000]), *encoder.flush()]
+    with file.open("wb") as sink:
+        writer = Writer(sink, head)
+        for chunk in chunks:
+            writer.write_chunk(chunk)
+        writer.close(20000)
+
+    def decoded(precision: str) -> NDArray[np.float32]:
+        options = DecodeOptions(precision=precision, device="cpu", subtype="f32le", format="raw")
+        decode_file(file, tmp_path / "a.raw", options, force=True)
+        return np.fromfile(tmp_path / "a.raw", np.float32).reshape(-1, 2).T
+
+    exact, near = decoded("float32"), decoded("bf16")
+    assert 0 < np.square(near - exact).sum() < 1e-5 * np.square(exact).sum()
+    for has, expected in ((False, exact), (True, near)):
+        models._processor_has_bf16.cache_clear()
+        for name in PROCESSOR:
+            monkeypatch.setattr(torch.cpu, name, lambda has=has: has, raising=False)
+        np.testing.assert_array_equal(decoded("auto"), expected)
+        live = Decoder(model, head)
+        parts = [live.push(chunk) for chunk in chunks]
+        np.testing.assert_array_equal(np.concatenate([*parts, live.flush()], 1), expected)
+        again = Encoder(model, head)
+        same = [*again.push(stereo[:, :20000]), *again.flush()]
+        for one, other in zip(same, chunks, strict=True):
+            assert [codes.tolist() for codes in one.codes] == [codes.tolist() for codes in other.codes]

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from rvqcodec.quantize import Codebook, LatentQuantizer
+from rvqcodec.search import two_least
 
 
 def vectors(*shape: int, seed: int = 0) -> Tensor:
@@ -16,7 +17,7 @@ def quantizer() -> LatentQuantizer:
     """Five codebooks of 16 entries in 4 of 12 dimensions, all weights random."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = LatentQuantizer(latent=12, n_q=5, size=16, dim=4)
+        made = LatentQuantizer(latent=12, size=16, dims=[4] * 5)
         with torch.no_grad():
             for codebook in made.stages:
                 codebook.project_out.weight.copy_(torch.linalg.pinv(codebook.project_in.weight))
@@ -109,13 +110,73 @@ def test_codes_are_the_same_in_training_and_encoding(quantizer: LatentQuantizer)
     torch.testing.assert_close(quantizer.decode(codes, torch.full((2, 30), 5)), trained.full, atol=1e-5, rtol=1e-5)
 
 
-def test_fewer_codebooks_give_the_first_codes(quantizer: LatentQuantizer) -> None:
-    latent = vectors(2, 30, 12)
+def orthonormal(width: int, ahead: int) -> LatentQuantizer:
+    """Five codebooks in 6 or 4 of 12 dimensions; a projection out is the transpose of the projection in."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        made = LatentQuantizer(latent=12, size=16, dims=[6, 6, 4, 4, 4], width=width, ahead=ahead)
+        with torch.no_grad():
+            for k, codebook in enumerate(made.stages):
+                basis = torch.linalg.qr(torch.randn(12, 12))[0][:, : codebook.entries.shape[1]]
+                codebook.project_in.weight.copy_(basis.t())
+                codebook.project_out.weight.copy_(basis)
+                codebook.entries.normal_(0, 0.7**k)
+    return made.requires_grad_(False)
+
+
+def error(quantizer: LatentQuantizer, latent: Tensor, n_q: int) -> float:
+    codes = quantizer.encode(latent, n_q)
+    decoded = quantizer.decode(codes, torch.full(latent.shape[:2], n_q))
+    return float((decoded - latent).square().sum(2).mean())
+
+
+@pytest.mark.parametrize(("width", "ahead"), [(1, 0), (2, 1), (4, 2), (4, 5), (3, 0)])
+def test_fewer_codebooks_give_the_first_codes(width: int, ahead: int) -> None:
+    quantizer, latent = orthonormal(width, ahead), vectors(2, 30, 12)
     all_of_them = quantizer.encode(latent, 5)
+    assert all_of_them.dtype == torch.int64
     for n_q in range(6):
         few = quantizer.encode(latent, n_q)
         assert few.shape == (2, n_q, 30)
         assert torch.equal(few, all_of_them[:, :n_q])
+
+
+def test_a_wider_search_comes_closer() -> None:
+    latent = vectors(4, 200, 12)
+    errors = [error(orthonormal(width, ahead), latent, 5) for width, ahead in ((1, 0), (4, 1), (4, 5), (32, 5))]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.9 * errors[0]
+
+
+def test_a_search_that_drops_nothing_finds_the_best() -> None:
+    """Two codebooks of 16: with 16 chains and two children each little is left out; all 256 pairs tell the best."""
+    latent = vectors(1, 50, 12)
+    made = orthonormal(16, 5)
+    both = [stage.lookup(torch.arange(16)) for stage in made.stages[:2]]
+    pairs = (both[0][:, None] + both[1][None]).flatten(0, 1)
+    best = torch.cdist(latent[0], pairs).min(1).values.square()
+    made.codebooks = made.codebooks[:2]
+    codes = made.encode(latent, 2)
+    found = (made.decode(codes, torch.full((1, 50), 2)) - latent).square().sum(2)[0]
+    torch.testing.assert_close(found, best, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [2, 16, 63, 64, 96, 1024])
+def test_two_least(size: int) -> None:
+    values = vectors(200, size)
+    found, place = two_least(values)
+    assert torch.equal(found, values.sort(1).values[:, :2])
+    assert torch.equal(values.gather(1, place), found)
+
+
+def test_what_a_file_keeps_is_decoded_codes(quantizer: LatentQuantizer) -> None:
+    latent = vectors(2, 30, 12)
+    kept = quantizer.quantize(latent, torch.tensor([5, 3]))
+    assert torch.equal(kept.codes, quantizer.encode(latent, 5))
+    n_q = torch.tensor([5, 3])[:, None].expand(2, 30)
+    assert torch.equal(kept.latent, quantizer.decode(kept.codes, n_q))
+    assert torch.equal(kept.latent[0], kept.full[0])
+    assert not torch.equal(kept.latent[1], kept.full[1])
 
 
 def test_decode_counts_codebooks_frame_by_frame(quantizer: LatentQuantizer) -> None:

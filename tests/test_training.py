@@ -17,19 +17,29 @@ from torch import Tensor
 from rvqcodec.config import Config
 from rvqcodec.errors import RvqError, WeightsError
 from rvqcodec.model import Codec
+from rvqcodec.quantize import LatentQuantizer
 from rvqcodec.training import checkpoint
 from rvqcodec.training.data import Pool
 from rvqcodec.training.loop import run
 from rvqcodec.training.options import Options, check, parse_settings
 from rvqcodec.training.profile import profile
 from rvqcodec.training.session import Request, begin
-from rvqcodec.training.start import start_from_data
+from rvqcodec.training.start import refit, start_from_data, start_quantizer
 from rvqcodec.training.trainer import Trainer
 from rvqcodec.weights import bitstream_sha256
 
 Start = Callable[..., Trainer]
 
-OPTIONS = Options(steps=6, batch=4, sub_frames=6, start_batches=2, log_every=2, warm_up=2, judge_channels=2)
+OPTIONS = Options(
+    steps=6,
+    batch=4,
+    sub_frames=8,
+    start_batches=2,
+    carrier_steps=2,
+    log_every=2,
+    warm_up=2,
+    judge_channels=2,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -101,7 +111,7 @@ def test_every_codebook_of_the_start_lowers_the_error(pool: Pool) -> None:
         torch.manual_seed(0)
         codec = Codec(tinycodec.CONFIG).eval()
         n = 21 * 588
-        start_from_data(codec, [torch.from_numpy(pool.batch(8, n, 1, i)) for i in range(2)], 12)
+        start_from_data(codec, lambda i: torch.from_numpy(pool.batch(8, n, 1, i)), 2, 1, 12)
     codec.requires_grad_(False)
     parts = codec.quantize(torch.from_numpy(pool.batch(8, n, 5, 0)), torch.full((8,), 8))
     for quantizer, latent in (
@@ -117,6 +127,26 @@ def test_every_codebook_of_the_start_lowers_the_error(pool: Pool) -> None:
         assert errors == sorted(errors, reverse=True)
         assert errors[-1] < 0.7 * errors[0]
     assert float(codec.envelope_mean.abs().sum()) > 0
+
+
+def test_codebooks_fitted_together_come_closer() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        latent = torch.randn(600, 6)
+        quantizer = LatentQuantizer(latent=6, size=8, dims=[6] * 3, width=4, ahead=3)
+        for stage in quantizer.stages:
+            torch.nn.init.eye_(stage.project_in.weight)
+            torch.nn.init.eye_(stage.project_out.weight)
+        start_quantizer(quantizer, latent, torch.ones(6), 16)
+
+        def error() -> float:
+            return float((quantizer.quantize(latent[None], torch.tensor([3])).latent - latent).square().mean())
+
+        before = error()
+        refit(quantizer, latent)
+    assert error() < 0.97 * before
+    for stage in quantizer.stages:
+        torch.testing.assert_close(stage.total, stage.entries * stage.usage[:, None])
 
 
 def test_loss_falls(tmp_path: Path, started: Start) -> None:
@@ -363,7 +393,7 @@ def test_settings() -> None:
             parse_settings([bad])
 
 
-@pytest.mark.parametrize("changes", [{"batch": 0}, {"sub_frames": 7}, {"sub_frames": 4}, {"rate": 0.0}])
+@pytest.mark.parametrize("changes", [{"batch": 0}, {"sub_frames": 9}, {"sub_frames": 6}, {"rate": 0.0}])
 def test_options_that_cannot_work(changes: dict[str, Any]) -> None:
     with pytest.raises(RvqError, match=next(iter(changes))):
         check(dataclasses.replace(OPTIONS, **changes))
@@ -373,5 +403,5 @@ def test_profile_times_every_part(pool: Pool, tmp_path: Path) -> None:
     found = profile(make(pool, tmp_path, adversarial=3.0), 2)
     assert list(found.seconds) == ["data", "network", "losses", "discriminators", "update"]
     assert all(seconds > 0 for seconds in found.seconds.values())
-    assert found.audio_seconds == pytest.approx(2 * 4 * 6 * 588 / 44100)
+    assert found.audio_seconds == pytest.approx(2 * 4 * 8 * 588 / 44100)
     assert found.speed > 0

@@ -21,13 +21,15 @@ from rvqcodec.training.options import Options
 from rvqcodec.training.trainer import Trainer
 from rvqcodec.training.usage import entropy, measure_usage
 
-OPTIONS = Options(steps=4, batch=2, sub_frames=6, start_batches=1, judge_channels=2)
+OPTIONS = Options(steps=4, batch=2, sub_frames=8, start_batches=1, carrier_steps=2, judge_channels=2)
 NAMES = [f"{domain}-{i}" for i in range(40) for domain in ("speech", "music", "sound")]
 HELD = next(name for name in NAMES if held_out(f"{name}.wav.44100.npy"))
 TRAINED = [name for name in NAMES if not held_out(f"{name}.wav.44100.npy")][:3]
 TINY = [word for name, value in tinycodec.CONFIG.to_dict().items() for word in ("--set", f"{name}={value}")] + [
     "--set",
-    "sub_frames=6",
+    "sub_frames=8",
+    "--set",
+    "carrier_steps=2",
     "--set",
     "start_batches=1",
     "--set",

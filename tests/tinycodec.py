@@ -24,6 +24,9 @@ CONFIG = Config(
     max_n_q=8,
     codebook_size=16,
     codebook_dim=8,
+    wide_codebooks=1,
+    wide_dim=12,
+    carrier=32,
 )
 
 

@@ -47,6 +47,8 @@ class Seconds(click.ParamType):
               help="Put silence for what is damaged and go on; exit code 1 if anything was lost.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
               help="Where the network runs; auto takes CUDA where there is one.")
+@click.option("--precision", type=click.Choice(["auto", "float32", "bf16"]), default="auto", show_default=True,
+              help="Of the network's products; auto takes bf16 where the CPU has instructions for it.")
 @click.option("-r", "--recursive", is_flag=True, help="Take the .rvq files in folders, and below.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
               help="Files to decode at the same time.")
@@ -56,7 +58,7 @@ class Seconds(click.ParamType):
 def decode(
     inputs: tuple[str, ...], output: str | None, to: str | None, codebooks: int | None, rate: int | None,
     subtype: str | None, start: float, duration: float | None, raw: bool, sample_format: str, salvage: bool,
-    device: str, recursive: bool, jobs: int, force: bool, quiet: bool,
+    device: str, precision: str, recursive: bool, jobs: int, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Decode .rvq to audio: song.rvq becomes song.wav beside it.
 
@@ -77,6 +79,7 @@ def decode(
         options = DecodeOptions(
             n_q=codebooks,
             device=device,
+            precision=precision,
             rate=rate,
             start=start,
             duration=duration,

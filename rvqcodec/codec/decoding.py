@@ -29,11 +29,13 @@ class DecodeOptions:
 
     n_q: use at most so many codebooks a frame over all coded channels. rate: sample rate of the output (None:
     the file's). start, duration: the part to decode, in seconds. format, subtype: as for `audio.open_output`.
-    salvage: put silence for what is damaged and go on.
+    precision: "float32", "bf16" or "auto", which takes bf16 where the processor has it. salvage: put silence for
+    what is damaged and go on.
     """
 
     n_q: int | None = None
     device: str = "auto"
+    precision: str = "auto"
     rate: int | None = None
     start: float = 0.0
     duration: float | None = None
@@ -211,10 +213,12 @@ def _decoded(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[tup
     if begin:
         reader.seek_frame(begin)
     decoder: StreamDecoder | None = None
+    bf16 = models.takes_bf16(options.precision, options.device)
     at = 0
     for codes, n_q, start in _codes(reader, part, total, begin):
         if decoder is None:
-            decoder = StreamDecoder(model.codec, header.coded_channels, start_frame=header.first_frame + start)
+            first = header.first_frame + start
+            decoder = StreamDecoder(model.codec, header.coded_channels, start_frame=first, bf16=bf16)
             at = start * header.hop - header.pre_skip
         samples = decoder.push(codes, n_q)
         if samples.shape[1]:

@@ -38,6 +38,23 @@ def device_of(name: str) -> str:
     return "cpu"
 
 
+def takes_bf16(precision: str, device: str) -> bool:
+    """Whether "auto", "float32" or "bf16" means bf16 products in the decoder: "auto" where the processor has them.
+
+    Only what is heard may depend on the machine, so this is no matter of the encoder: codes are float32's everywhere.
+    """
+    if precision == "auto":
+        return device_of(device) == "cpu" and _processor_has_bf16()
+    return precision == "bf16"
+
+
+@functools.cache
+def _processor_has_bf16() -> bool:
+    """AMX or AVX512-BF16, as this torch sees it. Processors without them imitate bf16, far more slowly than float32."""
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(check is not None and check() for check in checks)
+
+
 def load(name: str | None, device: str) -> Model:
     """The model of that id (None: the default one) on a device ("auto": CUDA where there is one)."""
     if name is not None and name.endswith(".json"):

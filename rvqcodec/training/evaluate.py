@@ -46,7 +46,7 @@ def reconstruct(codec: Codec, samples: Samples, n_q: int) -> Samples:
     for after_the_end in (envelope, latent, used):
         after_the_end[:, SUB_FRAMES * frames :] = 0
     out = codec.synthesize(latent, envelope, used)
-    noise = codec.noise(0, envelope.shape[1], x.device)
+    noise = codec.noise(0, envelope.shape[1])
     coefficients = (out.waveform + out.noise_amplitude * noise) * (used > 0)[..., None]
     return codec.waveform(coefficients)[0, sub : sub + len(samples)].float().cpu().numpy()
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from rvqcodec.layers import mel, mel_to_hz
 
-MEL_SCALES = {64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}  # window -> number of mel bands
-FLOOR = 1e-5
+MEL_SCALES = {64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320, 4096: 40}  # window -> number of mel bands
+LONG, SHORT, WAVE = (512, 1024, 2048, 4096), (64, 128, 256), (512, 2048)  # windows that a step chooses from
+FLOOR = 1e-5  # RMS of noise below which levels are not told apart: about what 16 bits can hold
 
 
 class _Spectrum(torch.autograd.Function):
@@ -70,9 +71,10 @@ def mel_distance(target: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], sa
     """Mean |log10 mel| difference of two spectra of the same window."""
     n = 2 * (target[0].shape[-1] - 1)
     filters = mel_filters(n, MEL_SCALES[n], sample_rate, target[0].device)
+    floor = FLOOR * math.sqrt(0.375 * n)  # magnitude of such noise under a Hann window
 
     def log_mel(s: tuple[Tensor, Tensor]) -> Tensor:
-        return (torch.sqrt(s[0].square() + s[1].square() + 1e-12) @ filters).clamp_min(FLOOR).log()
+        return (torch.sqrt(s[0].square() + s[1].square() + 1e-12) @ filters).clamp_min(floor).log()
 
     with torch.no_grad():
         goal = log_mel(target)
@@ -109,7 +111,7 @@ def some_distances(
     target, plain (the waveform part alone) and full (with noise) are [B, N]. On a CPU all scales at once would be
     half the cost of a step.
     """
-    long, short, wave = (int(rng.choice(n)) for n in ((512, 1024, 2048), (64, 128, 256), (512, 2048)))
+    long, short, wave = (int(rng.choice(n)) for n in (LONG, SHORT, WAVE))
     with torch.no_grad():
         goal = {n: spectrum(target, n) for n in {long, short, wave}}
     made, quick = spectrum(full, long), spectrum(full, short)

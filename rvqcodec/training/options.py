@@ -10,7 +10,7 @@ from torch import Tensor
 from rvqcodec.config import Config
 from rvqcodec.errors import RvqError
 
-MIN_SUB_FRAMES = 6  # crops are compared at windows of up to 2048 samples
+MIN_SUB_FRAMES = 8  # crops are compared at windows of up to 4096 samples
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Options:
     judge_channels: int = 16
     decoder_only: bool = False
     start_batches: int = 224  # of 32 crops, from which means and codebooks are set
+    carrier_steps: int = 1500  # that make the decoder's noise, in a new run
     seed: int = 0
     save_minutes: float = 5.0
     log_every: int = 50

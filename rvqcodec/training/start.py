@@ -1,8 +1,9 @@
 """The start from data: before the first step the network is a classical transform codec (design: model.md)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rvqcodec.config import SUB_FRAMES
@@ -12,6 +13,8 @@ from rvqcodec.quantize import LatentQuantizer
 ROUNDS = 8
 CHUNK = 16384  # vectors that are compared with all entries at once
 REMAINDER_WEIGHT = 0.2  # importance of the envelope remainders beside the coefficients
+REFIT_FRAMES, REFIT_ROUNDS, REFIT_SWEEPS = 300_000, 4, 3
+PRIOR = 20  # frames that an entry's old place counts for
 LOUDEST = 0.98  # quantile of the latents' norms above which they are limited: outliers must not own entries
 
 
@@ -67,27 +70,24 @@ def start_quantizer(quantizer: LatentQuantizer, latent: Tensor, weight: Tensor, 
 
 
 @torch.no_grad()
-def start_from_data(codec: Codec, batches: list[Tensor], frames: int) -> None:
-    """Set the envelope's mean and all codebooks from crops [B, (S + 1) * sub_frame] (S even)."""
-    mean = torch.cat([codec.envelope(codec.frames(x)).flatten(0, 1) for x in batches]).mean(0)
-    codec.envelope_mean.add_(mean / codec.config.envelope_scale)
-    envelope_weight, waveform_weight = weights(codec)
-    flat = torch.cat([envelope_latent(codec, x).flatten(0, 1) for x in batches])
-    start_quantizer(codec.envelope_quantizer, flat, envelope_weight, frames)
-    flat = torch.cat([waveform_latent(codec, x) for x in batches])
-    start_quantizer(codec.waveform_quantizer, flat, waveform_weight, frames)
+def start_from_data(codec: Codec, crops: Callable[[int], Tensor], few: int, more: int, frames: int) -> None:
+    """Set the envelope's mean and all codebooks from few + more batches of crops [B, (S + 1) * sub_frame] (S even).
 
-
-@torch.no_grad()
-def polish(codec: Codec, batches: Iterable[Tensor], seen: int) -> None:
-    """Improve codebooks that were set from `seen` frames by crops that they have not seen.
-
-    Entries of many dimensions fit the crops that set them better than any others: more crops are what helps.
+    The waveform codebooks are made from `few` of them and polished with the rest: entries of many dimensions fit the
+    crops that made them better than any others, and more crops are what helps.
     """
-    kept = [(envelope_latent(codec, x).flatten(0, 1), waveform_latent(codec, x)) for x in batches]
-    weight = weights(codec)
-    polish_quantizer(codec.envelope_quantizer, torch.cat([k[0] for k in kept]), weight[0], seen)
-    polish_quantizer(codec.waveform_quantizer, torch.cat([k[1] for k in kept]), weight[1], seen)
+    sums = [codec.envelope(codec.frames(crops(i))).mean((0, 1)) for i in range(few)]
+    codec.envelope_mean.add_(torch.stack(sums).mean(0) / codec.config.envelope_scale)
+    envelope_weight, waveform_weight = weights(codec)
+    flat = torch.cat([envelope_latent(codec, crops(i)).flatten(0, 1) for i in range(few + more)])
+    start_quantizer(codec.envelope_quantizer, flat, envelope_weight, frames)
+    refit(codec.envelope_quantizer, flat)
+    flat = torch.cat([waveform_latent(codec, crops(i)) for i in range(few)])
+    start_quantizer(codec.waveform_quantizer, flat, waveform_weight, frames)
+    if more:
+        seen = len(flat)
+        flat = torch.cat([waveform_latent(codec, crops(few + i)) for i in range(more)])
+        polish_quantizer(codec.waveform_quantizer, flat, waveform_weight, seen)
 
 
 def polish_quantizer(quantizer: LatentQuantizer, latent: Tensor, weight: Tensor, seen: int) -> None:
@@ -108,6 +108,28 @@ def polish_quantizer(quantizer: LatentQuantizer, latent: Tensor, weight: Tensor,
             part -= codebook.lookup(chosen)
 
 
+@torch.no_grad()
+def refit(quantizer: LatentQuantizer, latent: Tensor) -> None:
+    """Fit the codebooks together to the codes that the search finds for latent [n, L]; projections are identities.
+
+    One after the other they were fitted to what the nearest entries left over.
+    """
+    for _ in range(REFIT_ROUNDS):
+        some = latent[torch.randperm(len(latent), device=latent.device)[:REFIT_FRAMES]]
+        count = len(quantizer.stages)
+        codes = torch.cat([quantizer.encode(part[None], count)[0] for part in some.split(CHUNK // 4)], 1)
+        left = some - sum(F.embedding(c, s.entries) for c, s in zip(codes, quantizer.stages, strict=True))
+        for _ in range(REFIT_SWEEPS):
+            for chosen, stage in zip(codes, quantizer.stages, strict=True):
+                left += F.embedding(chosen, stage.entries)
+                number = torch.bincount(chosen, minlength=len(stage.entries))[:, None]
+                total = torch.index_add(stage.entries * PRIOR, 0, chosen, left)
+                stage.entries.copy_(total / (number + PRIOR))
+                left -= F.embedding(chosen, stage.entries)
+    for stage in quantizer.stages:
+        stage.total.copy_(stage.entries * stage.usage[:, None])
+
+
 def envelope_latent(codec: Codec, x: Tensor) -> Tensor:
     """x [B, (S + 1) * sub_frame] -> what the envelope codebooks quantize [B, T, ...]."""
     return by_frame(codec.envelope(codec.frames(x)))
@@ -120,7 +142,7 @@ def waveform_latent(codec: Codec, x: Tensor) -> Tensor:
     codes = codec.envelope_quantizer.encode(shape, count)
     n_q = torch.full(shape.shape[:2], count, device=x.device)
     quantized = by_sub_frame(codec.envelope_quantizer.decode(codes, n_q))
-    coefficients = codec.transform(codec.frames(x))
+    coefficients = codec.coefficients(codec.frames(x))
     features = codec.encoder_features(by_sub_frame(shape), quantized, coefficients)
     return by_frame(codec.analysed(features)).flatten(0, 1)
 

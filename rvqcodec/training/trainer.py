@@ -19,6 +19,7 @@ from rvqcodec.errors import RvqError, WeightsError
 from rvqcodec.layers import Block
 from rvqcodec.model import Analysis, Codec
 from rvqcodec.training import checkpoint, losses
+from rvqcodec.training.carrier import flat_noise
 from rvqcodec.training.data import Pool
 from rvqcodec.training.discriminators import (
     WINDOWS,
@@ -28,7 +29,7 @@ from rvqcodec.training.discriminators import (
     judge_loss,
 )
 from rvqcodec.training.options import Options, Progress
-from rvqcodec.training.start import polish, start_from_data
+from rvqcodec.training.start import start_from_data
 
 FEW = (*range(1, 33), *(16,) * 8)  # numbers of codebooks that half of a batch keeps: every one, and 16 often
 START_CROPS, START_SUB_FRAMES = 32, 84
@@ -74,6 +75,7 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.codec = Codec(config).to(self.device)
         self.average = copy.deepcopy(self.codec).eval()
+        self.codec.waveform_quantizer.width = 1  # a decoder learns as much from nearest entries, in less time
         self.judges = Discriminators(options.judge_channels).to(self.device)
         self.progress = Progress()
         self.workers = workers
@@ -99,12 +101,12 @@ class Trainer:
         return (self.options.sub_frames + 1) * self.codec.config.sub_frame
 
     def start(self) -> None:
-        """Set codebooks and means from data."""
+        """Set codebooks and means from data, and make the decoder's noise."""
         few = self.options.start_batches
-        batches = [self.start_batch(i) for i in range(few)]
-        start_from_data(self.codec, batches, self.options.batch * self.options.sub_frames // 2)
-        seen = few * START_CROPS * START_SUB_FRAMES // SUB_FRAMES
-        polish(self.codec, (self.start_batch(few + i) for i in range(round(POLISH * few))), seen)
+        frames = self.options.batch * self.options.sub_frames // SUB_FRAMES
+        start_from_data(self.codec, self.start_batch, few, round(POLISH * few), frames)
+        carrier = self.codec.decoder_carrier
+        carrier.copy_(flat_noise(carrier, self.codec.config.sample_rate, self.options.carrier_steps).half())
         self.average.load_state_dict(self.codec.state_dict())
 
     def start_batch(self, index: int) -> Tensor:
@@ -220,7 +222,7 @@ class Trainer:
         envelope = parts.envelope.latent.reshape(len(x), -1, config.bands)
         latent = parts.waveform.latent.reshape(len(x), -1, config.latent)
         synthesis = codec.synthesize(latent, envelope, n_q[:, None].expand(-1, envelope.shape[1]))
-        noise = codec.noise(first, len(x) * envelope.shape[1], x.device).view_as(synthesis.waveform)
+        noise = codec.noise(first, len(x) * envelope.shape[1]).view_as(synthesis.waveform)
         both = torch.cat([synthesis.waveform, synthesis.waveform + synthesis.noise_amplitude * noise])
         plain, full = codec.waveform(both)[:, config.sub_frame :].chunk(2)
         return plain, full, parts

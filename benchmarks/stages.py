@@ -1,0 +1,97 @@
+"""Which share of an encode or decode each stage takes, from reading to writing: seconds of processor time."""
+
+import functools
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rvqcodec import quantize, stream
+from rvqcodec.audio import AudioInput, AudioOutput, Resampler
+from rvqcodec.codec import decoding, encoding
+from rvqcodec.codec.chunker import Chunker
+from rvqcodec.container import Writer
+from rvqcodec.model import Codec
+
+REST = "the rest"
+# Where each stage's work is done; what a stage calls of another is counted as that other's.
+PLACES: tuple[tuple[str, Any, str], ...] = (
+    ("reading audio", AudioInput, "blocks"),
+    ("resampling", Resampler, "push"),
+    ("resampling", Resampler, "flush"),
+    ("network", stream.StreamEncoder, "push"),
+    ("network", stream.StreamEncoder, "flush"),
+    ("network", stream.StreamDecoder, "push"),
+    ("network", stream.StreamDecoder, "flush"),
+    ("codebook search", getattr(quantize, "Search", quantize.LatentQuantizer), "encode"),
+    ("codebook look-up", quantize.LatentQuantizer, "decode"),
+    ("noise", Codec, "noise"),
+    ("chunks, packing, writing", Chunker, "push_samples"),
+    ("chunks, packing, writing", Chunker, "push_codes"),
+    ("chunks, packing, writing", Writer, "write_chunk"),
+    ("chunks, packing, writing", encoding, "_digest"),
+    ("reading, unpacking chunks", decoding, "_codes"),
+    ("writing audio", AudioOutput, "write"),
+    ("writing audio", AudioOutput, "close"),
+)
+
+
+def spent(work: Callable[[], object]) -> dict[str, float]:
+    """Stage -> seconds of its own thread, largest first. Threads that torch adds work beside them, uncounted."""
+    clock = _Clock()
+    kept = [(place, name, getattr(place, name)) for _, place, name in PLACES]
+    try:
+        for stage, place, name in PLACES:
+            setattr(place, name, clock.timed(stage, getattr(place, name)))
+        with clock.in_stage(REST):
+            work()
+    finally:
+        for place, name, original in kept:
+            setattr(place, name, original)
+    return dict(sorted(clock.seconds.items(), key=lambda item: -item[1]))
+
+
+class _Clock:
+    """Adds up the time between one change of stage and the next, in each thread."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._thread = threading.local()
+
+    @contextmanager
+    def in_stage(self, stage: str) -> Iterator[None]:
+        outer = getattr(self._thread, "stage", None)
+        self._change(stage)
+        try:
+            yield
+        finally:
+            self._change(outer)
+
+    def _change(self, stage: str | None) -> None:
+        now = time.thread_time()
+        before = getattr(self._thread, "stage", None)
+        if before is not None:
+            self.seconds[before] += now - self._thread.since
+        self._thread.stage, self._thread.since = stage, now
+
+    def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, or generator function, with its time counted."""
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with self.in_stage(stage):
+                result = function(*args, **kwargs)
+            return self._steps(stage, result) if isinstance(result, Iterator) else result
+
+        return wrapper
+
+    def _steps(self, stage: str, steps: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            with self.in_stage(stage):
+                try:
+                    item = next(steps)
+                except StopIteration:
+                    return
+            yield item
