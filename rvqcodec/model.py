@@ -24,8 +24,8 @@ LEVEL_FLOOR = 1e-3  # of the frame level, so that silence is not blown up
 UNIT = 0.1  # RMS of a flattened coefficient, well below the envelope's values: it keeps loud corrections small
 FLAT_LIMIT = 40 * UNIT  # of a flattened coefficient: an onset that the quantized envelope missed must not explode
 NOISE_SHARE = 0.74  # power of the coefficients' noise-like part against the band's mean power
-# How codes are searched. Envelope: 0.19 dB closer for little work. Waveform: each step costs as much again.
-ENVELOPE_WIDTH, WAVEFORM_WIDTH, WAVEFORM_AHEAD = 8, 4, 4
+# How codes are searched: wider comes closer, at the price of speed (weights/MODEL_CARD.md, "What was tried").
+ENVELOPE_WIDTH, WAVEFORM_WIDTH, WAVEFORM_AHEAD = 6, 4, 3
 
 
 @dataclass(frozen=True)

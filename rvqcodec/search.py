@@ -44,28 +44,35 @@ class Search:
         """latent [B, T, L] -> codes int64 [B, n_q, T]."""
         shape = latent.shape[:2]
         last = min(len(self.entries), n_q + self.ahead) if n_q else 0
-        left = (latent.flatten(0, 1) @ self.project_in[:, : sum(self.dims[:last])])[:, None]  # [n, chains, dims]
-        cost = left.new_zeros(len(left), 1)
-        codes = torch.zeros(len(left), 1, 0, dtype=torch.int64, device=latent.device)
+        left = latent.flatten(0, 1) @ self.project_in[:, : sum(self.dims[:last])]  # [n * chains, dims]
+        n = len(left)
+        cost = left.new_zeros(n, 1)
+        codes = torch.zeros(n, 1, 0, dtype=torch.int64, device=latent.device)
+        after = 0
         for k in range(last):
-            encoded, left = left.split([self.dims[k], left.shape[2] - self.dims[k]], 2)
+            encoded = left[:, after : after + self.dims[k]]
+            after += self.dims[k]
+            chains = cost.shape[1]
             cost, parent, code = self._best(encoded, cost, k)
-            codes = torch.cat([_of(codes, parent), code[..., None]], 2)
-            if left.shape[2]:
-                entry = F.embedding(code, self.entries[k].t())
-                left = _of(left, parent) - entry @ self.coupling[k][:, : left.shape[2]]
+            rows = (parent + torch.arange(0, n * chains, chains, device=latent.device)[:, None]).flatten()
+            earlier = codes.flatten(0, 1).index_select(0, rows).view(*code.shape, k)
+            codes = torch.cat([earlier, code[..., None]], 2)
+            if after < left.shape[1]:
+                left = left.index_select(0, rows)
+                entry = F.embedding(code.flatten(), self.entries[k].t())
+                left[:, after:].addmm_(entry, self.coupling[k][:, : left.shape[1] - after], alpha=-1)
             decided = k - self.ahead
             if decided >= 0 and self.width > 1:
                 cost = cost.masked_fill(codes[:, :, decided] != codes[:, :1, decided], torch.inf)
         return codes[:, 0, :n_q].view(*shape, n_q).transpose(1, 2)
 
     def _best(self, encoded: Tensor, cost: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """encoded [n, chains, dim], cost [n, chains] -> the cheapest [n, chains']: cost, chain they go on, code.
+        """encoded [n * chains, dim], cost [n, chains] -> the cheapest [n, chains']: cost, chain they go on, code.
 
         Sorted by cost. With orthonormal directions |c|^2 - 2 e.c is what entry c adds to the squared distance.
         """
-        n, chains, dim = encoded.shape
-        distance = torch.addmm(self.powers[k], encoded.reshape(n * chains, dim), self.entries[k], alpha=-2)
+        n, chains = cost.shape
+        distance = torch.addmm(self.powers[k], encoded, self.entries[k], alpha=-2)
         if self.width == 1:
             code = distance.argmin(1, keepdim=True)
             return cost, torch.zeros_like(code), code
@@ -77,13 +84,6 @@ class Search:
         code = code.view(n, chains * CHILDREN)
         found, place = total.flatten(1).topk(self.width, 1, largest=False)
         return found, place // CHILDREN, code.gather(1, place)
-
-
-def _of(values: Tensor, parent: Tensor) -> Tensor:
-    """values [n, chains, D], parent [n, chains'] -> the rows of the chains that are gone on with [n, chains', D]."""
-    n, chains, dims = values.shape
-    rows = parent + torch.arange(0, n * chains, chains, device=parent.device)[:, None]
-    return values.reshape(n * chains, dims).index_select(0, rows.flatten()).view(*parent.shape, dims)
 
 
 def two_least(values: Tensor) -> tuple[Tensor, Tensor]:
