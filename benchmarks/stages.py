@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rvqcodec import quantize, stream
+from rvqcodec import quantize, search, stream
 from rvqcodec.audio import AudioInput, AudioOutput, Resampler
 from rvqcodec.codec import decoding, encoding
 from rvqcodec.codec.chunker import Chunker
@@ -25,7 +25,7 @@ PLACES: tuple[tuple[str, Any, str], ...] = (
     ("network", stream.StreamEncoder, "flush"),
     ("network", stream.StreamDecoder, "push"),
     ("network", stream.StreamDecoder, "flush"),
-    ("codebook search", getattr(quantize, "Search", quantize.LatentQuantizer), "encode"),
+    ("codebook search", search.Search, "encode"),
     ("codebook look-up", quantize.LatentQuantizer, "decode"),
     ("noise", Codec, "noise"),
     ("chunks, packing, writing", Chunker, "push_samples"),

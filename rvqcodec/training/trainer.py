@@ -75,7 +75,7 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.codec = Codec(config).to(self.device)
         self.average = copy.deepcopy(self.codec).eval()
-        self.codec.waveform_quantizer.width = 1  # a decoder learns as much from nearest entries, in less time
+        self.codec.waveform_quantizer.width = 1  # nearest entries: a search in every step takes long
         self.judges = Discriminators(options.judge_channels).to(self.device)
         self.progress = Progress()
         self.workers = workers
