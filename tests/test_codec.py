@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from rvqcodec import bitrate
 from rvqcodec.audio import AudioInput
-from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file, encoding, models
+from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file, models
 from rvqcodec.codec.chunker import Chunker, balance_of
-from rvqcodec.codec.encoding import Encoder, Resampled, coded_channels, header_of
+from rvqcodec.codec.encoding import Encoder, coded_channels, header_of
 from rvqcodec.container import Chunk, Header, Writer
 from rvqcodec.errors import AudioError, BitrateError
 from rvqcodec.live import Decoder
@@ -130,18 +130,9 @@ def clip(tmp_path: Path, stereo: NDArray[np.float32], write_wav: Callable[..., P
     return write_wav(tmp_path / "clip.wav", np.tile(stereo, 2)[:, :120000], rate=48000)
 
 
-def test_reading_ahead_gives_the_same_file(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = []
-    for live in (False, True):
-        monkeypatch.setattr(AudioInput, "live", property(lambda _, live=live: live, lambda *_: None), raising=False)
-        encode_file(clip, clip.with_suffix(".rvq"), EncodeOptions(), force=True)
-        written.append(clip.with_suffix(".rvq").read_bytes())
-    assert written[0] == written[1]
-
-
 @pytest.mark.parametrize("failing", ["reader", "user"])
 def test_nothing_is_left_of_a_run_that_ends_early(clip: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
-    """Neither threads nor files, whether the reader fails, in its thread, or the user interrupts."""
+    """Neither threads nor files, whether the reader fails or the user interrupts."""
     before, read = threading.active_count(), AudioInput.blocks
 
     def stop(done: float, total: float | None) -> None:
@@ -158,22 +149,6 @@ def test_nothing_is_left_of_a_run_that_ends_early(clip: Path, monkeypatch: pytes
         encode_file(clip, clip.with_suffix(".rvq"), EncodeOptions(), progress=stop if failing == "user" else None)
     assert threading.active_count() == before
     assert [path.name for path in clip.parent.iterdir()] == [clip.name]
-
-
-def test_two_blocks_are_read_ahead() -> None:
-    made = []
-
-    def blocks() -> Resampled:
-        for i in range(9):
-            made.append(i)
-            yield np.zeros((1, 1), np.float32), i
-
-    ahead = encoding._ahead(blocks())
-    assert next(ahead)[1] == 0
-    assert len(made) <= 3
-    assert next(ahead)[1] == 1
-    assert len(made) <= 4
-    assert [i for _, i in ahead] == list(range(2, 9))
 
 
 PROCESSOR = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")

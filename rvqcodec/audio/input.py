@@ -34,14 +34,13 @@ class AudioInput:
     `name` is what messages call it ("stdin" or the path). `sample_rate` in Hz, `channels` 1..8. `n_samples`
     per channel is exact (`blocks` gives that many or raises AudioError), None when unknown (pipes, MP3);
     `expected` is the same or, where that is None, an unproven announcement, good for a progress bar, or None.
-    `live`: a pipe or a device, whose next samples may be long in coming. `tags` maps upper-case Vorbis comment
-    keys (TITLE, ARTIST, ...) to text. They grow while reading:
+    `tags` maps upper-case Vorbis comment keys (TITLE, ARTIST, ...) to text. They grow while reading:
     `samples_read` per channel, `repaired` (values that were NaN, infinite or absurd and were replaced) and
     `warnings` (lines for the user, each with the name in it).
     """
 
-    def __init__(self, source: Source, name: str, *, live: bool = False) -> None:
-        self.name, self.live = name, live
+    def __init__(self, source: Source, name: str) -> None:
+        self.name = name
         self.sample_rate, self.channels = source.sample_rate, source.channels
         self.n_samples, self.expected = source.n_samples, source.expected
         self.tags, self.warnings = source.tags, source.warnings
@@ -95,8 +94,7 @@ def open_input(source: str | Path, raw: RawFormat | None = None) -> AudioInput:
         file: IO[bytes] = open(os.dup(0) if stdin else source, "rb")  # noqa: SIM115
     try:
         with _read_errors(name):
-            live = not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            return AudioInput(_choose(file, name, raw), name, live=live)
+            return AudioInput(_choose(file, name, raw), name)
     except BaseException:
         file.close()
         raise

@@ -2,10 +2,7 @@
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,8 +21,6 @@ from rvqcodec.heading import header_for
 from rvqcodec.stream import StreamEncoder
 
 Progress = Callable[[float, float | None], None]
-# Coded channels float32 [C, n] at the model's rate, with how many samples per channel were read for them so far.
-Resampled = Generator[tuple[NDArray[np.float32], int], None, None]
 
 
 @dataclass(frozen=True)
@@ -106,16 +101,10 @@ def _encode(
             sink.flush()  # a pipe's reader hears this chunk now
             _digest(digest, chunk)
 
-    def resampled() -> Resampled:
-        for block in audio.blocks(audio.sample_rate):
-            yield encoder.resample(block), audio.samples_read
-
-    # From a pipe there is no reading ahead: what has come is encoded before more is waited for.
-    with closing(resampled() if audio.live else _ahead(resampled())) as blocks:
-        for samples, read in blocks:
-            write(encoder.push_resampled(samples))
-            if progress is not None:
-                progress(read / audio.sample_rate, length)
+    for block in audio.blocks(audio.sample_rate):
+        write(encoder.push(block))
+        if progress is not None:
+            progress(audio.samples_read / audio.sample_rate, length)
     write(encoder.flush())
     writer.close(audio.samples_read)
     if audio.repaired:
@@ -132,18 +121,6 @@ def _encode(
         tuple(audio.warnings),
     )
     return report, digest.digest()
-
-
-def _ahead(blocks: Resampled) -> Resampled:
-    """The same blocks, made by a thread of their own, two at most before they are asked for.
-
-    Closed early, it ends when the thread has made those two.
-    """
-    with ThreadPoolExecutor(1) as thread:
-        coming = deque(thread.submit(next, blocks, None) for _ in range(2))
-        while (block := coming.popleft().result()) is not None:
-            coming.append(thread.submit(next, blocks, None))
-            yield block
 
 
 def header_of(
@@ -181,19 +158,14 @@ class Encoder:
 
     def push(self, samples: NDArray[np.float32]) -> list[Chunk]:
         """Take the audio's float32 [C, n] at its own rate; give the chunks that are full."""
-        return self.push_resampled(self.resample(samples))
+        return self._step(self._resampler.push(coded_channels(samples, mono=self._mono)))
 
     def flush(self) -> list[Chunk]:
         """The remaining chunks."""
-        chunks = self.push_resampled(self._resampler.flush())
+        chunks = self._step(self._resampler.flush())
         return chunks + list(self._chunker.push_codes(self._encoder.flush(), last=True))
 
-    def resample(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The first half of `push`, which may run ahead in a thread: the coded channels at the model's rate."""
-        return self._resampler.push(coded_channels(samples, mono=self._mono))
-
-    def push_resampled(self, samples: NDArray[np.float32]) -> list[Chunk]:
-        """The second half."""
+    def _step(self, samples: NDArray[np.float32]) -> list[Chunk]:
         self._chunker.push_samples(samples)
         return list(self._chunker.push_codes(self._encoder.push(samples)))
 
