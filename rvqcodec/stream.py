@@ -5,7 +5,9 @@ so any cutting of the input gives the same bits. Memory does not grow with the l
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,8 @@ from torch import Tensor, nn
 
 from rvqcodec.config import SUB_FRAMES
 from rvqcodec.layers import FUTURE, PAST, Block, Correction, overlap_add
-from rvqcodec.model import by_frame, by_sub_frame
+from rvqcodec.model import Synthesis, by_frame, by_sub_frame
+from rvqcodec.workers import Workers
 
 if TYPE_CHECKING:
     from rvqcodec.model import Codec
@@ -24,7 +27,8 @@ Samples = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint16]
 
 WINDOW = 32  # frames that the encoder works on at a time
-DECODER_WINDOW = 64  # and the decoder, whose products of matrices keep two cores busy only if they are larger
+DECODER_WINDOW = 64  # and the decoder, whose products of matrices are faster if they are larger
+GROUP, DECODER_GROUP = 8, 16  # windows at most that are worked on together, in several threads
 
 
 def frames_for(samples: int, *, hop: int, pre_skip: int) -> int:
@@ -76,9 +80,14 @@ class _Chain:
         if first < 0:
             x = x.clone()
             x[:, :-first] = 0
-        for i, block in enumerate(self.blocks):
-            x, self.pasts[i] = block.step(x, self.pasts[i], first - (i + 1) * FUTURE)
+        for i in range(len(self.blocks)):
+            x = self.step(i, x, first)
         return x
+
+    def step(self, index: int, x: Tensor, first: int) -> Tensor:
+        """The part of `push` that one block does; x is what the block before gave."""
+        y, self.pasts[index] = self.blocks[index].step(x, self.pasts[index], first - (index + 1) * FUTURE)
+        return y
 
 
 class _CorrectionChain(_Chain):
@@ -118,15 +127,18 @@ class _Delay:
 class StreamEncoder:
     """Samples at the model's rate to codes.
 
-    channels: coded channels, encoded side by side; n_q: codebooks wanted of each (0 to max_n_q).
+    channels: coded channels, encoded side by side; n_q: codebooks wanted of each (0 to max_n_q); group: windows that
+    are waited for, 1 to `GROUP`: more are faster, on several cores, where the samples are at hand.
     """
 
-    def __init__(self, codec: "Codec", channels: int, n_q: int) -> None:
+    def __init__(self, codec: "Codec", channels: int, n_q: int, *, group: int = 1) -> None:
         config = codec.config
         assert 0 <= n_q <= config.max_n_q
         assert channels >= 1
-        self.codec, self.channels, self.n_q = codec, channels, n_q
+        assert 1 <= group <= GROUP
+        self.codec, self.channels, self.n_q, self.group = codec, channels, n_q, group
         like = codec.envelope_mean
+        self._workers = Workers(like.device)
         self._envelope_search = codec.envelope_quantizer.search()
         self._waveform_search = codec.waveform_quantizer.search()
         self._envelope_chain = _CorrectionChain(codec.envelope_net, channels, like)
@@ -154,28 +166,27 @@ class StreamEncoder:
         """The remaining codes; in all ceil((samples + pre_skip) / hop) frames, none for no samples."""
         config = self.codec.config
         total = frames_for(self._samples, hop=config.hop, pre_skip=config.sub_frame)
-        window = WINDOW * config.hop
-        done: list[Codes] = [np.zeros((self.channels, self.n_q, 0), np.uint16)]
+        before, self.group = self._frames, 1
+        done = [self._take(np.zeros((self.channels, 0), np.float32))]
         while self._frames < total:
-            before = self._frames
-            missing = window - self._pending_samples
-            codes = self._take(np.zeros((self.channels, missing), np.float32))
-            done.append(codes[..., : total - before])
-        return np.concatenate(done, -1)
+            missing = WINDOW * config.hop - self._pending_samples
+            done.append(self._take(np.zeros((self.channels, missing), np.float32)))
+        return np.concatenate(done, -1)[..., : total - before]
 
     def _take(self, samples: Samples) -> Codes:
-        """Collect samples, run every window that is full."""
+        """Collect samples; run the windows that are full, once there are `group` of them."""
         if samples.ndim != 2 or samples.shape[0] != self.channels:
             raise ValueError(f"samples of shape {samples.shape}; expected [{self.channels}, n]")
         window = WINDOW * self.codec.config.hop
         self._pending.append(samples)
         self._pending_samples += samples.shape[1]
         out: list[Codes] = [np.zeros((self.channels, self.n_q, 0), np.uint16)]
-        if self._pending_samples >= window:
+        if self._pending_samples >= window * self.group:
             joined = np.concatenate(self._pending, 1)
             full = joined.shape[1] // window * window
-            for start in range(0, full, window):
-                out.append(self._window(joined[:, start : start + window]))
+            windows = [joined[:, start : start + window] for start in range(0, full, window)]
+            for i in range(0, len(windows), GROUP):
+                out += self._run(windows[i : i + GROUP])
             self._pending = [joined[:, full:].copy()]
             self._pending_samples -= full
         codes = np.concatenate(out, -1)
@@ -183,30 +194,72 @@ class StreamEncoder:
         return codes
 
     @torch.inference_mode()
-    def _window(self, samples: Samples) -> Codes:
-        """One window of samples [C, WINDOW * hop] -> codes uint16 [C, n_q, up to WINDOW]."""
-        codec, config = self.codec, self.codec.config
+    def _run(self, windows: list[Samples]) -> list[Codes]:
+        """Windows of samples [C, WINDOW * hop] -> the codes of each, uint16 [C, n_q, up to WINDOW].
+
+        What hangs on the window before goes in order, and is quick; the rest goes in threads.
+        """
+        each = self._workers.each
+        with self._workers.one_core_each():
+            classical = each(self._classical, [self._overlapped(window) for window in windows])
+            shapes = each(self._shape, [self._corrected(*parts) for parts in classical])
+            latents = [self._latent(*parts) for parts in shapes]
+            return each(self._codes, latents)
+
+    def _overlapped(self, samples: Samples) -> tuple[int, Tensor]:
+        """Position of the window's first sub-frame, and its frames [C, S, 2 sub_frame]."""
         first = self._windows * WINDOW * SUB_FRAMES
         self._windows += 1
         x = torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self._tail.device)
         x = torch.cat([self._tail, x], 1)
-        self._tail = x[:, -config.sub_frame :].clone()
-        frames = codec.frames(x)
-        envelope = codec.envelope(frames)
+        self._tail = x[:, -self.codec.config.sub_frame :].clone()
+        return first, self.codec.frames(x)
+
+    @torch.inference_mode()
+    def _classical(self, window: tuple[int, Tensor]) -> tuple[int, Tensor, Tensor]:
+        """... and the envelope and the coefficients of these frames."""
+        first, frames = window
+        return first, self.codec.envelope(frames), self.codec.coefficients(frames)
+
+    def _corrected(self, first: int, envelope: Tensor, coefficients: Tensor) -> tuple[int, Tensor, Tensor, Tensor]:
+        """... and before them the envelope's latent, which the envelope and the coefficients now lag with."""
         corrected = by_frame(self._envelope_chain.correct(envelope, envelope, first))
-        first -= self._envelope_chain.lag
-        envelope = self._envelopes.push(envelope)
-        coefficients = self._coefficients.push(codec.coefficients(frames))
-        shape_codes = self._envelope_search.encode(corrected, config.envelope_codebooks)
-        all_of_them = torch.full(corrected.shape[:2], config.envelope_codebooks, device=x.device)
-        quantized = by_sub_frame(codec.envelope_quantizer.decode(shape_codes, all_of_them))
-        features = codec.encoder_features(envelope, quantized, coefficients)
-        y = self._latents.push(self._encoder_chain.correct(codec.analysed(features), features, first))
-        fine = self._waveform_search.encode(by_frame(y), max(0, self.n_q - config.envelope_codebooks))
-        shape_codes = self._shape_codes.push(shape_codes.transpose(1, 2)).transpose(1, 2)
+        lag = self._envelope_chain.lag
+        return first - lag, corrected, self._envelopes.push(envelope), self._coefficients.push(coefficients)
+
+    @torch.inference_mode()
+    def _shape(self, window: tuple[int, Tensor, Tensor, Tensor]) -> tuple[int, Tensor, Tensor]:
+        """The envelope's codes [C, K, T], and what the encoder network gets."""
+        first, corrected, envelope, coefficients = window
+        codec, count = self.codec, self.codec.config.envelope_codebooks
+        codes = self._envelope_search.encode(corrected, count)
+        all_of_them = torch.full(corrected.shape[:2], count, device=corrected.device)
+        quantized = by_sub_frame(codec.envelope_quantizer.decode(codes, all_of_them))
+        return first, codes, codec.encoder_features(envelope, quantized, coefficients)
+
+    def _latent(self, first: int, codes: Tensor, features: Tensor) -> tuple[int, Tensor, Tensor]:
+        """The waveform's latent [C, T, ...], and before it the envelope's codes, which now lag with it."""
+        latent = self._latents.push(self._encoder_chain.correct(self.codec.analysed(features), features, first))
+        frame = (first + self._envelope_chain.lag) // SUB_FRAMES
+        return frame, self._shape_codes.push(codes.transpose(1, 2)).transpose(1, 2), by_frame(latent)
+
+    @torch.inference_mode()
+    def _codes(self, window: tuple[int, Tensor, Tensor]) -> Codes:
+        """All codes of a window [C, n_q, T], without what lies before the recording's first frame."""
+        frame, shape_codes, latent = window
+        fine = self._waveform_search.encode(latent, max(0, self.n_q - self.codec.config.envelope_codebooks))
         codes = torch.cat([shape_codes[:, : self.n_q], fine], 1)
-        skip = max(0, self._lag - (self._windows - 1) * WINDOW)  # frames before the recording's first
-        return codes[..., skip:].cpu().numpy().astype(np.uint16)
+        return codes[..., max(0, self._lag - frame) :].cpu().numpy().astype(np.uint16)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A window on its way through the decoder: x [C, S, D] begins at position `first`, less a block's lag each."""
+
+    first: int
+    x: Tensor
+    envelope: Tensor
+    used: Tensor
 
 
 class StreamDecoder:
@@ -214,16 +267,23 @@ class StreamDecoder:
 
     start_frame: absolute position of the first frame that will be pushed (for the noise); what comes before it is
     taken as silence, so a reader that seeks begins `context` frames early and drops their samples. bf16: the blocks'
-    products of matrices are in bf16, from weights that are cast here, once.
+    products of matrices are in bf16, from weights that are cast here, once. group: windows that are waited for, 1 to
+    `DECODER_GROUP`: more are faster, on several cores, where the codes are at hand.
     """
 
-    def __init__(self, codec: "Codec", channels: int, *, start_frame: int = 0, bf16: bool = False) -> None:
+    def __init__(
+        self, codec: "Codec", channels: int, *, start_frame: int = 0, bf16: bool = False, group: int = 1
+    ) -> None:
         config = codec.config
-        self.codec, self.channels = codec, channels
+        assert 1 <= group <= DECODER_GROUP
+        self.codec, self.channels, self.group = codec, channels, group
         like = codec.envelope_mean
+        self._workers = Workers(like.device)
         blocks = [block for block in codec.decoder_net if isinstance(block, Block)]
         self._chain = _Chain([in_bf16(block) for block in blocks] if bf16 else blocks, channels, like)
         assert self._chain.lag % SUB_FRAMES == 0, "the decoder must lag by whole frames"
+        between = [partial(self._block, i) for i in range(len(blocks))]
+        self._steps: list[Callable[[Any], Any]] = [self._begin, *between, self._head, self._end]
         self._envelopes, self._used = _Delay(self._chain.lag), _Delay(self._chain.lag)
         self._tail = like.new_zeros(channels, config.sub_frame)
         self._start = start_frame * SUB_FRAMES
@@ -260,30 +320,33 @@ class StreamDecoder:
     def flush(self) -> Samples:
         """The rest; in all frames * hop samples."""
         config = self.codec.config
-        total = self._frames * config.hop
-        done: list[Samples] = [np.zeros((self.channels, 0), np.float32)]
+        total, before = self._frames * config.hop, self._samples
+        self.group = 1
+        done = [self._take(np.zeros((self.channels, config.max_n_q + 1, 0), np.uint16))]
         while self._samples < total:
-            before = self._samples
             missing = DECODER_WINDOW - self._pending.shape[2]
-            rows = np.zeros((self.channels, config.max_n_q + 1, missing), np.uint16)
-            done.append(self._take(rows)[:, : total - before])
-        return np.concatenate(done, 1)
+            done.append(self._take(np.zeros((self.channels, config.max_n_q + 1, missing), np.uint16)))
+        return np.concatenate(done, 1)[:, : total - before]
 
     def _take(self, rows: Codes) -> Samples:
-        """Collect frames, run every window that is full."""
+        """Collect frames; run the windows that are full, once there are `group` of them."""
         self._pending = np.concatenate([self._pending, rows], 2)
+        full = self._pending.shape[2] // DECODER_WINDOW
+        if full < self.group:
+            return np.zeros((self.channels, 0), np.float32)
+        windows = [self._pending[..., i * DECODER_WINDOW : (i + 1) * DECODER_WINDOW] for i in range(full)]
         out: list[Samples] = [np.zeros((self.channels, 0), np.float32)]
-        full = self._pending.shape[2] // DECODER_WINDOW * DECODER_WINDOW
-        for start in range(0, full, DECODER_WINDOW):
-            out.append(self._window(self._pending[..., start : start + DECODER_WINDOW]))
-        self._pending = self._pending[..., full:]
+        with self._workers.one_core_each():
+            for i in range(0, full, DECODER_GROUP):
+                out += self._workers.in_a_row(self._steps, windows[i : i + DECODER_GROUP])
+        self._pending = self._pending[..., full * DECODER_WINDOW :].copy()
         samples = np.concatenate(out, 1)
         self._samples += samples.shape[1]
         return samples
 
     @torch.inference_mode()
-    def _window(self, rows: Codes) -> Samples:
-        """One window of codes with their n_q [C, max_n_q + 1, frames] -> samples [C, up to frames * hop]."""
+    def _begin(self, rows: Codes) -> _Window:
+        """A window of codes with their n_q [C, max_n_q + 1, frames] -> what the blocks get."""
         codec, config = self.codec, self.codec.config
         first = self._windows * DECODER_WINDOW * SUB_FRAMES
         self._windows += 1
@@ -295,17 +358,27 @@ class StreamDecoder:
         latent = by_sub_frame(codec.waveform_quantizer.decode(codes[:, split : max(most, split)], n_q - split))
         used = n_q.repeat_interleave(SUB_FRAMES, 1)
         x = codec.decoder_in(torch.cat([latent, envelope], -1)) + codec.decoder_n_q(used)
-        x = self._chain.push(x, first)
-        position = first - self._chain.lag
-        envelope, used = self._envelopes.push(envelope), self._used.push(used)
-        made = codec.decoder_head(x, envelope)
-        noise = torch.stack(
-            [
-                codec.noise(self._start + position, DECODER_WINDOW * SUB_FRAMES, channel=i)
-                for i in range(self.channels)
-            ]
-        )
-        coefficients = (made.waveform + made.noise_amplitude * noise) * (used > 0)[..., None]
+        return _Window(first, x, self._envelopes.push(envelope), self._used.push(used))
+
+    @torch.inference_mode()
+    def _block(self, index: int, window: _Window) -> _Window:
+        """The window behind one more block."""
+        return replace(window, x=self._chain.step(index, window.x, window.first))
+
+    @torch.inference_mode()
+    def _head(self, window: _Window) -> tuple[_Window, Synthesis]:
+        """What the blocks made of a window -> what the decoder network says of it."""
+        return window, self.codec.decoder_head(window.x, window.envelope)
+
+    @torch.inference_mode()
+    def _end(self, parts: tuple[_Window, Synthesis]) -> Samples:
+        """... -> samples [C, up to frames * hop]."""
+        codec, config = self.codec, self.codec.config
+        window, made = parts
+        position = window.first - self._chain.lag
+        count, start = DECODER_WINDOW * SUB_FRAMES, self._start + position
+        noise = torch.stack([codec.noise(start, count, channel=i) for i in range(self.channels)])
+        coefficients = (made.waveform + made.noise_amplitude * noise) * (window.used > 0)[..., None]
         samples, self._tail = overlap_add(codec.transform.inverse(coefficients), self._tail)
         skip = max(0, -position) * config.sub_frame  # before the first frame that was pushed
         return samples[:, skip:].cpu().numpy()

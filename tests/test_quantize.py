@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from rvqcodec.quantize import Codebook, LatentQuantizer
-from rvqcodec.search import two_least
+from rvqcodec.search import cheapest
 
 
 def vectors(*shape: int, seed: int = 0) -> Tensor:
@@ -149,7 +149,7 @@ def test_a_wider_search_comes_closer() -> None:
 
 
 def test_a_search_that_drops_nothing_finds_the_best() -> None:
-    """Two codebooks of 16: with 16 chains and two children each little is left out; all 256 pairs tell the best."""
+    """Two codebooks of 16: 16 chains follow every first entry; all 256 pairs tell the best."""
     latent = vectors(1, 50, 12)
     made = orthonormal(16, 5)
     both = [stage.lookup(torch.arange(16)) for stage in made.stages[:2]]
@@ -162,11 +162,19 @@ def test_a_search_that_drops_nothing_finds_the_best() -> None:
 
 
 @pytest.mark.parametrize("size", [2, 16, 63, 64, 96, 1024])
-def test_two_least(size: int) -> None:
-    values = vectors(200, size)
-    found, place = two_least(values)
-    assert torch.equal(found, values.sort(1).values[:, :2])
-    assert torch.equal(values.gather(1, place), found)
+@pytest.mark.parametrize("chains", [1, 4])
+def test_the_cheapest_of_all_chains(size: int, chains: int) -> None:
+    distance, cost = vectors(200, chains, size), vectors(200, chains)
+    found, chain, entry = cheapest(distance, cost, 5)
+    total = (distance + cost[..., None]).flatten(1)
+    torch.testing.assert_close(found, total.sort(1).values[:, :5])
+    torch.testing.assert_close(total.gather(1, chain * size + entry), found)
+
+
+def test_a_chain_of_infinite_cost_is_dropped() -> None:
+    distance, cost = vectors(10, 3, 64), torch.tensor([0.0, torch.inf, 0.0]).repeat(10, 1)
+    chain = cheapest(distance, cost, 20)[1]
+    assert set(chain.flatten().tolist()) == {0, 2}
 
 
 def test_what_a_file_keeps_is_decoded_codes(quantizer: LatentQuantizer) -> None:

@@ -19,7 +19,7 @@ from rvqcodec.errors import RvqError, WeightsError
 from rvqcodec.model import Codec
 from rvqcodec.quantize import LatentQuantizer
 from rvqcodec.training import checkpoint
-from rvqcodec.training.data import Pool
+from rvqcodec.training.data import Mix, Pool
 from rvqcodec.training.loop import run
 from rvqcodec.training.options import Options, check, parse_settings
 from rvqcodec.training.profile import profile
@@ -56,7 +56,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
     for name, channels in (("speech-a", 1), ("music-b", 2), ("sound-c", 2)):
         samples = tinycodec.sound(60_000, channels=channels, seed=len(name) + channels)
         np.save(folder / f"{name}.npy", (samples * 20000).clip(-32768, 32767).astype(np.int16))
-    return Pool(sorted(folder.glob("*.npy")))
+    return Pool(sorted(folder.glob("*.npy")), 44100, mix=Mix(synthetic=0))
 
 
 def make(pool: Pool, out: Path, **changes: Any) -> Trainer:

@@ -13,8 +13,8 @@ from conftest import Result, names_in
 
 from rvqcodec import weights
 from rvqcodec.errors import AudioError, RvqError, WeightsError
-from rvqcodec.training import credits, curves, travel
-from rvqcodec.training.data import Pool, build_cache, domain_of, held_out
+from rvqcodec.training import credits, curves, synthetic, travel
+from rvqcodec.training.data import Mix, Pool, build_cache, domain_of, held_out
 from rvqcodec.training.evaluate import figures, held_out_clips
 from rvqcodec.training.export import averaged, export
 from rvqcodec.training.options import Options
@@ -64,7 +64,7 @@ def arrays(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def checkpoint(arrays: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's last.pt, of the codec that all tests use."""
     out = tmp_path_factory.mktemp("run")
-    trainer = Trainer(config=tinycodec.CONFIG, options=OPTIONS, pool=Pool(arrays), out=out)
+    trainer = Trainer(config=tinycodec.CONFIG, options=OPTIONS, pool=Pool(arrays, 44100), out=out)
     trainer.adopt(tinycodec.shared())
     trainer.save()
     return out / "last.pt"
@@ -98,11 +98,11 @@ class TestData:
             build_cache(tmp_path, tmp_path / "cache", 44100)
         (tmp_path / "b.npy").write_bytes(b"junk")
         with pytest.raises(AudioError, match=r"b\.npy: cannot be read"):
-            Pool([tmp_path / "b.npy"])
+            Pool([tmp_path / "b.npy"], 44100)
 
     def test_crops_depend_on_seed_and_step_only(self, arrays: list[Path]) -> None:
-        pool = Pool(arrays)
-        again = Pool(arrays)
+        pool = Pool(arrays, 44100)
+        again = Pool(arrays, 44100)
         batches = pool.batches(2, 3000, 7, 5, workers=3)
         for step in range(5, 12):
             np.testing.assert_array_equal(next(batches), again.batch(2, 3000, 7, step))
@@ -110,11 +110,30 @@ class TestData:
         assert not np.array_equal(pool.batch(2, 3000, 7, 5), pool.batch(2, 3000, 8, 5))
 
     def test_crops_are_sound_within_full_scale(self, arrays: list[Path]) -> None:
-        batch = Pool(arrays).batch(32, 3000, 0, 0)
+        batch = Pool(arrays, 44100).batch(32, 3000, 0, 0)
         assert batch.shape == (32, 3000)
         assert batch.dtype == np.float32
         assert np.abs(batch).max() <= 1
         assert (np.abs(batch).max(1) > 0).all()
+
+    def test_synthetic_crops_come_as_often_as_asked(self, arrays: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(synthetic, "sound", lambda n, *_: np.full(n, 7, np.float32))
+        for share in (0.0, 0.25, 1.0):
+            batch = Pool(arrays, 44100, mix=Mix(synthetic=share)).batch(400, 100, 0, 0)
+            assert abs(np.mean(batch[:, 0] == 7) - share) < 0.06
+
+    @pytest.mark.parametrize("kind", synthetic.KINDS, ids=lambda kind: kind.__name__)
+    def test_every_synthetic_sound_is_one(
+        self, kind: synthetic.Kind, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(synthetic, "KINDS", (kind,))
+        for seed in range(40):
+            x = synthetic.sound(20_000, 44100, np.random.default_rng(seed))
+            assert x.dtype == np.float32
+            assert x.shape == (20_000,)
+            assert np.isfinite(x).all()
+            assert 0 < np.abs(x).max() <= 1
+        assert np.array_equal(x, synthetic.sound(20_000, 44100, np.random.default_rng(seed)))
 
     def test_about_one_file_in_25_is_held_out(self) -> None:
         share = np.mean([held_out(f"file-{i}.wav") for i in range(4000)])

@@ -115,7 +115,7 @@ def train(
         if line and not quiet:
             shared.say(f"{out}: {line}")
 
-    trainer = begin(request, Pool(trained), say=say)
+    trainer = begin(request, Pool(trained, Config(**config).sample_rate), say=say)
     say(f"training on {len(trained)} files, {len(arrays) - len(trained)} held out; {describe(trainer)}")
     if compiled:
         trainer.compile_blocks()

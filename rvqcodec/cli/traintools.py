@@ -171,7 +171,8 @@ def profile(
     wanted = Options(**(STAGES[stage] | options))
     check(wanted)
     set_threads(threads)
-    pool = Pool(cached_arrays(data, cache, Config(**config).sample_rate, quiet=False))
+    rate = Config(**config).sample_rate
+    pool = Pool(cached_arrays(data, cache, rate, quiet=False), rate)
     with TemporaryDirectory() as folder:
         trainer = Trainer(
             config=Config(**config), options=wanted, pool=pool, out=Path(folder), device=device_of(device)

@@ -18,7 +18,7 @@ from rvqcodec.codes import FRAMES_PER_CHUNK
 from rvqcodec.container import Chunk, Header, Reader, Writer, usable_tags
 from rvqcodec.errors import AudioError, BitrateError, FormatError
 from rvqcodec.heading import header_for
-from rvqcodec.stream import StreamEncoder
+from rvqcodec.stream import GROUP, StreamEncoder
 
 Progress = Callable[[float, float | None], None]
 
@@ -91,7 +91,7 @@ def _encode(
     header = header_of(model, options, audio.sample_rate, audio.channels, audio.n_samples, tags)
     writer = Writer(sink, header)
     sink.flush()
-    encoder = Encoder(model, header, mono=options.mono)
+    encoder = Encoder(model, header, mono=options.mono, at_hand=audio.n_samples is not None)
     length = None if audio.expected is None else audio.expected / audio.sample_rate
     digest = hashlib.sha256()
 
@@ -150,11 +150,13 @@ def header_of(
 class Encoder:
     """A recording's samples to chunks of its codes, the same for any cutting: push, then flush once."""
 
-    def __init__(self, model: models.Model, header: Header, *, mono: bool = False) -> None:
+    def __init__(self, model: models.Model, header: Header, *, mono: bool = False, at_hand: bool = False) -> None:
+        """at_hand: the samples come as fast as they are wanted, so several windows may be waited for."""
         self._mono = mono
         self._chunker = Chunker(header)
         self._resampler = Resampler(header.sample_rate, header.model_rate, header.coded_channels)
-        self._encoder = StreamEncoder(model.codec, header.coded_channels, self._chunker.n_q_needed)
+        group = GROUP if at_hand else 1
+        self._encoder = StreamEncoder(model.codec, header.coded_channels, self._chunker.n_q_needed, group=group)
 
     def push(self, samples: NDArray[np.float32]) -> list[Chunk]:
         """Take the audio's float32 [C, n] at its own rate; give the chunks that are full."""

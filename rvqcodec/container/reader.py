@@ -97,13 +97,18 @@ class Reader:
         held = self.header.samples_in(self.frames)
         return held if known is None else min(known, held)
 
+    @property
+    def seekable(self) -> bool:
+        """Whether the file is at hand as a whole; a pipe is not."""
+        return self._source.seekable()
+
     def seek_frame(self, frame: int) -> None:
         """Goes to the chunk that holds a frame: iteration starts there, or ends at once behind the last.
 
         In a file that can seek only the fields of the chunks between are read; else all is read and checked.
         May be called once, before iterating.
         """
-        if self._salvage or not self._source.seekable():
+        if self._salvage or not self.seekable:
             self._items = self._dropping(frame)
             return
         while (start := self._source.peek(blocks.fields_size(self.header)))[:2] == _CHUNK_START:

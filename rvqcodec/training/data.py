@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from rvqcodec.audio import Resampler, open_input
 from rvqcodec.errors import AudioError
+from rvqcodec.training import synthetic
 
 Samples = npt.NDArray[np.float32]
 SHARES = {"speech": 0.40, "music": 0.47, "sound": 0.13}  # of the crops; by the start of a file's name
@@ -22,11 +23,12 @@ HOLD_OUT = 25  # every 25th file (by the hash of its name) is never trained on a
 
 @dataclass(frozen=True)
 class Mix:
-    """How crops are varied: level in dB, share of music crops that get a voice on top."""
+    """How crops are varied: level in dB, share of music crops that get a voice on top, share of synthetic ones."""
 
     quietest: float = -12.0
     loudest: float = 3.0
     voice_over: float = 0.15
+    synthetic: float = 0.05
 
 
 def held_out(name: str) -> bool:
@@ -99,7 +101,8 @@ def as_int16(samples: Samples) -> npt.NDArray[np.int16]:
 class Pool:
     """Random crops from cached arrays; which crop a step gets depends only on (seed, step)."""
 
-    def __init__(self, arrays: list[Path], *, mix: Mix | None = None) -> None:
+    def __init__(self, arrays: list[Path], sample_rate: int, *, mix: Mix | None = None) -> None:
+        self.sample_rate = sample_rate
         self.mix = mix or Mix()
         self.domains: dict[str, tuple[list[npt.NDArray[np.int16]], npt.NDArray[np.float64]]] = {}
         for domain in SHARES:
@@ -135,6 +138,8 @@ class Pool:
 
     def crop(self, n: int, rng: np.random.Generator) -> Samples:
         """A mono crop [n] with random level and polarity, never clipped."""
+        if rng.random() < self.mix.synthetic:
+            return synthetic.sound(n, self.sample_rate, rng)
         names = list(self.domains)
         domain = names[min(int(np.searchsorted(self.shares, rng.random())), len(names) - 1)]
         x = self.cut(domain, n, rng)

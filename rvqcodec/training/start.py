@@ -18,10 +18,10 @@ PRIOR = 20  # frames that an entry's old place counts for
 LOUDEST = 0.98  # quantile of the latents' norms above which they are limited: outliers must not own entries
 
 
-def limited(vectors: Tensor) -> Tensor:
-    """vectors [n, L] with the longest shortened to the length that the share LOUDEST of them keeps."""
-    norm = vectors.norm(dim=1)
-    return vectors * (norm.quantile(LOUDEST) / norm.clamp_min(1e-9)).clamp_max(1)[:, None]
+def limited(latent: Tensor, weight: Tensor) -> Tensor:
+    """latent [n, L], the longest (by weight * latent) shortened to the length that the share LOUDEST of them keeps."""
+    norm = (latent * weight).norm(dim=1)
+    return latent * (norm.quantile(LOUDEST) / norm.clamp_min(1e-9)).clamp_max(1)[:, None]
 
 
 def nearest(entries: Tensor, vectors: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def start_quantizer(quantizer: LatentQuantizer, latent: Tensor, weight: Tensor, 
 
     latent [n, L], weight [L]; frames: how many a training batch holds (for the moving counts).
     """
-    left = limited(latent * weight)
+    left = latent * weight
     for codebook in quantizer.stages:
         size, dim = codebook.entries.shape
         if dim == latent.shape[1]:
@@ -83,7 +83,7 @@ def start_from_data(codec: Codec, crops: Callable[[int], Tensor], few: int, more
     start_quantizer(codec.envelope_quantizer, flat, envelope_weight, frames)
     refit(codec.envelope_quantizer, flat)
     flat = torch.cat([waveform_latent(codec, crops(i)) for i in range(few)])
-    start_quantizer(codec.waveform_quantizer, flat, waveform_weight, frames)
+    start_quantizer(codec.waveform_quantizer, limited(flat, waveform_weight), waveform_weight, frames)
     if more:
         seen = len(flat)
         flat = torch.cat([waveform_latent(codec, crops(few + i)) for i in range(more)])
@@ -92,7 +92,7 @@ def start_from_data(codec: Codec, crops: Callable[[int], Tensor], few: int, more
 
 def polish_quantizer(quantizer: LatentQuantizer, latent: Tensor, weight: Tensor, seen: int) -> None:
     """Two rounds of k-means a codebook on latent [n, L], in which the frames seen before count as they did."""
-    left = limited(latent * weight) / weight
+    left = limited(latent, weight)
     for codebook in quantizer.stages:
         encoded = codebook.project_in(left)
         before = codebook.usage / codebook.usage.sum() * seen

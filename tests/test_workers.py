@@ -1,0 +1,71 @@
+"""Threads for windows: the order of results, errors, and the threads of torch."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from rvqcodec.workers import Workers
+
+
+@pytest.fixture(params=[1, 2, 3])
+def workers(request: pytest.FixtureRequest) -> Workers:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    made = Workers(torch.device("cpu"))
+    torch.set_num_threads(before)
+    assert made.count == request.param
+    return made
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_each_keeps_the_order(workers: Workers, count: int) -> None:
+    def late_if_early(item: int) -> int:
+        time.sleep(0.002 * (count - item))
+        return -item
+
+    assert workers.each(late_if_early, range(count)) == [-i for i in range(count)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_in_a_row_every_step_sees_the_items_in_order(workers: Workers, steps: int, count: int) -> None:
+    seen: list[list[int]] = [[] for _ in range(steps)]
+
+    def step(index: int) -> "object":
+        def one(item: int) -> int:
+            seen[index].append(item)
+            return item + 10
+
+        return one
+
+    made = workers.in_a_row([step(i) for i in range(steps)], range(count))
+    assert made == [i + 10 * steps for i in range(count)]
+    assert seen == [[i + 10 * k for i in range(count)] for k in range(steps)]
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_an_error_comes_out(workers: Workers, broken: int) -> None:
+    def fails(item: int) -> int:
+        raise KeyError(item)
+
+    steps = [lambda item: item] * 3
+    steps[broken] = fails
+    with pytest.raises(KeyError):
+        workers.in_a_row(steps, range(5))
+    with pytest.raises(KeyError):
+        workers.each(fails, range(5))
+    assert workers.in_a_row(steps[:broken] or [abs], range(3)) == [0, 1, 2]  # and work goes on afterwards
+
+
+def test_operations_stay_on_their_thread(workers: Workers) -> None:
+    before = torch.get_num_threads()
+    with workers.one_core_each():
+        assert workers.each(lambda _: torch.get_num_threads(), range(4)) == [1] * 4
+    assert torch.get_num_threads() == before
+    fresh: list[int] = []
+    thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert fresh == [before]  # what other threads of the program get is as before
