@@ -39,11 +39,15 @@ class Search:
             self.coupling.append((self.project_in[:, after:].t() @ stage.project_out.weight).t().contiguous())
 
     @torch.no_grad()
-    def encode(self, latent: Tensor, n_q: int) -> Tensor:
-        """latent [B, T, L] -> codes int64 [B, n_q, T]."""
+    def encode(self, latent: Tensor, n_q: int, parts: int = 1) -> Tensor:
+        """latent [B, T, L] -> codes int64 [B, n_q, T].
+
+        parts: B is a multiple of it, and the codes of each part are bit for bit what they are without the others.
+        """
         shape = latent.shape[:2]
         last = min(len(self.entries), n_q + self.ahead) if n_q else 0
-        left = latent.flatten(0, 1) @ self.project_in[:, : sum(self.dims[:last])]  # [n * chains, dims]
+        first = self.project_in[:, : sum(self.dims[:last])]
+        left = torch.cat([x @ first for x in latent.flatten(0, 1).chunk(parts)])  # [n * chains, dims]
         n = len(left)
         cost = left.new_zeros(n, 1)
         open_codes = torch.zeros(n, 1, 0, dtype=torch.int64, device=latent.device)  # [n, chains, not decided]
@@ -51,11 +55,13 @@ class Search:
         for k in range(last):
             encoded, left = left[:, : self.dims[k]], left[:, self.dims[k] :]
             chains = cost.shape[1]
-            cost, parent, code = self._best(encoded, cost, k)
+            cost, parent, code = self._best(encoded, cost, k, parts)
             rows = (parent + torch.arange(0, n * chains, chains, device=latent.device)[:, None]).flatten()
             if left.shape[1]:
                 entry = F.embedding(code.flatten(), self.entries[k].t())
-                left = left.index_select(0, rows).addmm_(entry, self.coupling[k][:, : left.shape[1]], alpha=-1)
+                left = left.index_select(0, rows)
+                for x, e in zip(left.chunk(parts), entry.chunk(parts), strict=True):
+                    x.addmm_(e, self.coupling[k][:, : left.shape[1]], alpha=-1)
             earlier = open_codes.flatten(0, 1).index_select(0, rows).view(*code.shape, -1)
             open_codes = torch.cat([earlier, code[..., None]], 2)
             if open_codes.shape[2] > self.ahead:
@@ -67,12 +73,14 @@ class Search:
         found = torch.stack(codes[:n_q], 1) if n_q else open_codes[:, 0]
         return found.view(*shape, n_q).transpose(1, 2)
 
-    def _best(self, encoded: Tensor, cost: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _best(self, encoded: Tensor, cost: Tensor, k: int, parts: int) -> tuple[Tensor, Tensor, Tensor]:
         """encoded [n * chains, dim], cost [n, chains] -> the cheapest [n, width]: cost, chain they go on, code.
 
         Sorted by cost. With orthonormal directions |c|^2 - 2 e.c is what entry c adds to the squared distance.
         """
-        distance = torch.addmm(self.powers[k], encoded, self.entries[k], alpha=-2)
+        distance = encoded.new_empty(len(encoded), len(self.powers[k]))
+        for x, out in zip(encoded.chunk(parts), distance.chunk(parts), strict=True):
+            torch.addmm(self.powers[k], x, self.entries[k], alpha=-2, out=out)
         if self.width == 1:
             code = distance.argmin(1, keepdim=True)
             return cost, torch.zeros_like(code), code

@@ -28,7 +28,7 @@ Codes = npt.NDArray[np.uint16]
 
 WINDOW = 32  # frames that the encoder works on at a time
 DECODER_WINDOW = 64  # and the decoder, whose products of matrices are faster if they are larger
-GROUP, DECODER_GROUP = 8, 16  # windows at most that are worked on together, in several threads
+GROUP = 16  # windows at most that are worked on together, in several threads
 
 
 def frames_for(samples: int, *, hop: int, pre_skip: int) -> int:
@@ -199,12 +199,11 @@ class StreamEncoder:
 
         What hangs on the window before goes in order, and is quick; the rest goes in threads.
         """
-        each = self._workers.each
+        shared = self._workers.shared
         with self._workers.one_core_each():
-            classical = each(self._classical, [self._overlapped(window) for window in windows])
-            shapes = each(self._shape, [self._corrected(*parts) for parts in classical])
-            latents = [self._latent(*parts) for parts in shapes]
-            return each(self._codes, latents)
+            classical = shared(self._classical, [self._overlapped(window) for window in windows])
+            shapes = shared(self._shapes, [self._corrected(*parts) for parts in classical])
+            return shared(self._codes, [self._latent(*parts) for parts in shapes])
 
     def _overlapped(self, samples: Samples) -> tuple[int, Tensor]:
         """Position of the window's first sub-frame, and its frames [C, S, 2 sub_frame]."""
@@ -216,10 +215,10 @@ class StreamEncoder:
         return first, self.codec.frames(x)
 
     @torch.inference_mode()
-    def _classical(self, window: tuple[int, Tensor]) -> tuple[int, Tensor, Tensor]:
+    def _classical(self, windows: Sequence[tuple[int, Tensor]]) -> list[tuple[int, Tensor, Tensor]]:
         """... and the envelope and the coefficients of these frames."""
-        first, frames = window
-        return first, self.codec.envelope(frames), self.codec.coefficients(frames)
+        codec = self.codec
+        return [(first, codec.envelope(frames), codec.coefficients(frames)) for first, frames in windows]
 
     def _corrected(self, first: int, envelope: Tensor, coefficients: Tensor) -> tuple[int, Tensor, Tensor, Tensor]:
         """... and before them the envelope's latent, which the envelope and the coefficients now lag with."""
@@ -228,14 +227,19 @@ class StreamEncoder:
         return first - lag, corrected, self._envelopes.push(envelope), self._coefficients.push(coefficients)
 
     @torch.inference_mode()
-    def _shape(self, window: tuple[int, Tensor, Tensor, Tensor]) -> tuple[int, Tensor, Tensor]:
-        """The envelope's codes [C, K, T], and what the encoder network gets."""
-        first, corrected, envelope, coefficients = window
+    def _shapes(self, windows: Sequence[tuple[int, Tensor, Tensor, Tensor]]) -> list[tuple[int, Tensor, Tensor]]:
+        """The envelope's codes of each window [C, K, T], and what the encoder network gets."""
         codec, count = self.codec, self.codec.config.envelope_codebooks
-        codes = self._envelope_search.encode(corrected, count)
-        all_of_them = torch.full(corrected.shape[:2], count, device=corrected.device)
-        quantized = by_sub_frame(codec.envelope_quantizer.decode(codes, all_of_them))
-        return first, codes, codec.encoder_features(envelope, quantized, coefficients)
+        corrected = torch.cat([latent for _, latent, _, _ in windows])
+        codes = self._envelope_search.encode(corrected, count, len(windows))
+        n_q = torch.full(corrected.shape[:2], count, device=corrected.device)
+        quantized = by_sub_frame(codec.envelope_quantizer.decode(codes, n_q))
+        return [
+            (first, code, codec.encoder_features(envelope, shape, coefficients))
+            for (first, _, envelope, coefficients), code, shape in zip(
+                windows, codes.split(self.channels), quantized.split(self.channels), strict=True
+            )
+        ]
 
     def _latent(self, first: int, codes: Tensor, features: Tensor) -> tuple[int, Tensor, Tensor]:
         """The waveform's latent [C, T, ...], and before it the envelope's codes, which now lag with it."""
@@ -244,12 +248,15 @@ class StreamEncoder:
         return frame, self._shape_codes.push(codes.transpose(1, 2)).transpose(1, 2), by_frame(latent)
 
     @torch.inference_mode()
-    def _codes(self, window: tuple[int, Tensor, Tensor]) -> Codes:
-        """All codes of a window [C, n_q, T], without what lies before the recording's first frame."""
-        frame, shape_codes, latent = window
-        fine = self._waveform_search.encode(latent, max(0, self.n_q - self.codec.config.envelope_codebooks))
-        codes = torch.cat([shape_codes[:, : self.n_q], fine], 1)
-        return codes[..., max(0, self._lag - frame) :].cpu().numpy().astype(np.uint16)
+    def _codes(self, windows: Sequence[tuple[int, Tensor, Tensor]]) -> list[Codes]:
+        """All codes of each window [C, n_q, T], without what lies before the recording's first frame."""
+        n_q = max(0, self.n_q - self.codec.config.envelope_codebooks)
+        fine = self._waveform_search.encode(torch.cat([latent for _, _, latent in windows]), n_q, len(windows))
+        done = []
+        for (frame, shape_codes, _), codes in zip(windows, fine.split(self.channels), strict=True):
+            both = torch.cat([shape_codes[:, : self.n_q], codes], 1)
+            done.append(both[..., max(0, self._lag - frame) :].cpu().numpy().astype(np.uint16))
+        return done
 
 
 @dataclass(frozen=True)
@@ -268,14 +275,14 @@ class StreamDecoder:
     start_frame: absolute position of the first frame that will be pushed (for the noise); what comes before it is
     taken as silence, so a reader that seeks begins `context` frames early and drops their samples. bf16: the blocks'
     products of matrices are in bf16, from weights that are cast here, once. group: windows that are waited for, 1 to
-    `DECODER_GROUP`: more are faster, on several cores, where the codes are at hand.
+    `GROUP`: more are faster, on several cores, where the codes are at hand.
     """
 
     def __init__(
         self, codec: "Codec", channels: int, *, start_frame: int = 0, bf16: bool = False, group: int = 1
     ) -> None:
         config = codec.config
-        assert 1 <= group <= DECODER_GROUP
+        assert 1 <= group <= GROUP
         self.codec, self.channels, self.group = codec, channels, group
         like = codec.envelope_mean
         self._workers = Workers(like.device)
@@ -337,8 +344,8 @@ class StreamDecoder:
         windows = [self._pending[..., i * DECODER_WINDOW : (i + 1) * DECODER_WINDOW] for i in range(full)]
         out: list[Samples] = [np.zeros((self.channels, 0), np.float32)]
         with self._workers.one_core_each():
-            for i in range(0, full, DECODER_GROUP):
-                out += self._workers.in_a_row(self._steps, windows[i : i + DECODER_GROUP])
+            for i in range(0, full, GROUP):
+                out += self._workers.in_a_row(self._steps, windows[i : i + GROUP])
         self._pending = self._pending[..., full * DECODER_WINDOW :].copy()
         samples = np.concatenate(out, 1)
         self._samples += samples.shape[1]

@@ -35,15 +35,16 @@ class Workers:
         finally:
             torch.set_num_threads(before)
 
-    def each(self, work: Callable[[In], Out], items: Sequence[In]) -> list[Out]:
-        """work(item) for every item, in order; several at once."""
-        if self.count == 1 or len(items) < 2:
-            return [work(item) for item in items]
-        return list(self._pool.map(work, items))
+    def shared(self, work: Callable[[Sequence[In]], Sequence[Out]], items: Sequence[In]) -> list[Out]:
+        """What work makes of all items, in order; every thread gets a row of them."""
+        rows = [row for row in _shared_out(items, self.count) if row]
+        results = map(work, rows) if len(rows) < 2 else self._pool.map(work, rows)
+        return [result for row in results for result in row]
 
     def in_a_row(self, steps: Sequence[Step], items: Sequence[Any]) -> list[Any]:
         """Every item through all steps. Threads share the steps: each does a few, on one item after the other."""
-        *others, last = _shared_out(steps, min(self.count, len(steps)) if len(items) > 1 else 1)
+        *others, last = _shared_out(steps, self.count if len(items) > 1 else 1)
+        others = [part for part in others if part]
         made: Iterable[Any] = items
         for part in others:
             made = self._ahead(part, made, len(items))
@@ -72,7 +73,7 @@ def _through(steps: Sequence[Step], item: Any) -> Any:
     return item
 
 
-def _shared_out(steps: Sequence[Step], parts: int) -> list[Sequence[Step]]:
-    """The steps in `parts` rows of equal length, or one shorter, the last above all: its thread writes the file too."""
-    bounds = [-(-len(steps) * i // parts) for i in range(parts + 1)]
-    return [steps[a:b] for a, b in itertools.pairwise(bounds)]
+def _shared_out(items: Sequence[In], rows: int) -> list[Sequence[In]]:
+    """The items in `rows` rows of equal length, or one shorter, the last above all: its thread writes the file too."""
+    bounds = [-(-len(items) * i // rows) for i in range(rows + 1)]
+    return [items[a:b] for a, b in itertools.pairwise(bounds)]

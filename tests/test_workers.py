@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -20,12 +21,12 @@ def workers(request: pytest.FixtureRequest) -> Workers:
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_each_keeps_the_order(workers: Workers, count: int) -> None:
-    def late_if_early(item: int) -> int:
-        time.sleep(0.002 * (count - item))
-        return -item
+def test_shared_work_keeps_the_order(workers: Workers, count: int) -> None:
+    def late_if_early(items: Sequence[int]) -> list[int]:
+        time.sleep(0.002 * (count - items[0]))
+        return [-item for item in items]
 
-    assert workers.each(late_if_early, range(count)) == [-i for i in range(count)]
+    assert workers.shared(late_if_early, range(count)) == [-i for i in range(count)]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
@@ -33,7 +34,7 @@ def test_each_keeps_the_order(workers: Workers, count: int) -> None:
 def test_in_a_row_every_step_sees_the_items_in_order(workers: Workers, steps: int, count: int) -> None:
     seen: list[list[int]] = [[] for _ in range(steps)]
 
-    def step(index: int) -> "object":
+    def step(index: int) -> Callable[[int], int]:
         def one(item: int) -> int:
             seen[index].append(item)
             return item + 10
@@ -47,22 +48,22 @@ def test_in_a_row_every_step_sees_the_items_in_order(workers: Workers, steps: in
 
 @pytest.mark.parametrize("broken", [0, 1, 2])
 def test_an_error_comes_out(workers: Workers, broken: int) -> None:
-    def fails(item: int) -> int:
+    def fails(item: object) -> list[int]:
         raise KeyError(item)
 
-    steps = [lambda item: item] * 3
+    steps: list[Callable[[int], object]] = [lambda item: item] * 3
     steps[broken] = fails
     with pytest.raises(KeyError):
         workers.in_a_row(steps, range(5))
     with pytest.raises(KeyError):
-        workers.each(fails, range(5))
+        workers.shared(fails, range(5))
     assert workers.in_a_row(steps[:broken] or [abs], range(3)) == [0, 1, 2]  # and work goes on afterwards
 
 
 def test_operations_stay_on_their_thread(workers: Workers) -> None:
     before = torch.get_num_threads()
     with workers.one_core_each():
-        assert workers.each(lambda _: torch.get_num_threads(), range(4)) == [1] * 4
+        assert workers.shared(lambda row: [torch.get_num_threads()] * len(row), range(4)) == [1] * 4
     assert torch.get_num_threads() == before
     fresh: list[int] = []
     thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))

@@ -17,7 +17,7 @@ from rvqcodec.codec import models
 from rvqcodec.codec.encoding import Progress
 from rvqcodec.container import Damage, Header, Reader
 from rvqcodec.errors import AudioError, BitrateError
-from rvqcodec.stream import DECODER_GROUP, StreamDecoder
+from rvqcodec.stream import GROUP, StreamDecoder
 
 # Samples at the model's rate that the resampler is given before the first one wanted, so that it has settled.
 SETTLE = 4096
@@ -218,7 +218,7 @@ def _decoded(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[tup
     for codes, n_q, start in _codes(reader, part, total, begin):
         if decoder is None:
             first = header.first_frame + start
-            group = DECODER_GROUP if reader.seekable else 1
+            group = GROUP if reader.seekable else 1
             decoder = StreamDecoder(
                 model.codec, header.coded_channels, start_frame=first, bf16=bf16, group=group
             )
