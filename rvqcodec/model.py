@@ -249,8 +249,9 @@ class Codec(nn.Module):
     def noise(self, first: int, count: int, *, channel: int = 0) -> Tensor:
         """Noise [count, sub_frame] of a coded channel for sub-frames first .. first + count - 1.
 
-        It repeats after `config.carrier` sub-frames; the second coded channel is half of that away from the first.
+        It repeats after `config.carrier` sub-frames; the second coded channel is half of that away from the first,
+        the next two an eighth from these, and so on, so that none of eight has the noise of another.
         """
         length = len(self.decoder_carrier)
-        begin = first + channel * length // 2
+        begin = first + (channel % 2 * 4 + channel // 2) * length // 8
         return self.decoder_carrier[torch.arange(begin, begin + count, device=self.decoder_carrier.device) % length]

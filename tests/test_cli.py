@@ -10,7 +10,7 @@ from conftest import Result
 from rvqcodec import __version__
 from rvqcodec.cli import VERBS, shared
 from rvqcodec.cli.names import Job, plan
-from rvqcodec.cli.shared import Batch, clock, describe
+from rvqcodec.cli.shared import Batch, clock, describe, guarded
 from rvqcodec.errors import FormatError, RvqError
 
 Invoke = Callable[..., Result]
@@ -40,6 +40,9 @@ def test_wrong_commands_get_a_hint(invoke: Invoke, tmp_path: Path) -> None:
     assert invoke("nonsense").code == 2
 
 
+GPU_FULL = type("OutOfMemoryError", (RuntimeError,), {})  # torch's has this name and base
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
@@ -48,10 +51,30 @@ def test_wrong_commands_get_a_hint(invoke: Invoke, tmp_path: Path) -> None:
         (FileNotFoundError(2, "No such file or directory", "a.wav"), "a.wav: No such file or directory"),
         (OSError(28, "No space left on device"), "No space left on device"),
         (OSError("odd"), "odd"),
+        (MemoryError(), "not enough memory; close other programs, or give fewer --jobs"),
+        (GPU_FULL(), "not enough memory on the GPU; give --device cpu, or fewer --jobs"),
     ],
 )
-def test_errors_are_one_line(error: Exception, text: str) -> None:
+def test_errors_are_one_line(error: Exception, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert describe(error) == text
+
+    @guarded
+    def fails() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        fails()
+    assert end.value.code == 1
+    assert capsys.readouterr().err == f"rvq: {text}\n"
+
+
+def test_our_own_mistakes_are_not_hidden() -> None:
+    @guarded
+    def fails() -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        fails()
 
 
 def test_control_characters_never_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

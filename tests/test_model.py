@@ -120,6 +120,8 @@ def test_noise_depends_on_position_and_channel_and_repeats() -> None:
     assert torch.equal(codec.noise(2 * period + 13, 5), whole[13:18])
     assert torch.equal(codec.noise(-2, 4), whole[period - 2 : period + 2])
     assert torch.equal(codec.noise(0, period, channel=1), whole[period // 2 : period // 2 + period])
+    eight = [codec.noise(0, 4, channel=i) for i in range(8)]
+    assert not any(torch.equal(a, b) for i, a in enumerate(eight) for b in eight[:i])
 
 
 def test_frames_and_sub_frames() -> None:

@@ -32,11 +32,20 @@ def say(message: str, *, prefix: str = "rvq: ") -> None:
 
 def describe(error: BaseException) -> str:
     """An error as one line: ours as it is; the system's as "file: what is wrong"."""
+    if isinstance(error, MemoryError):
+        return "not enough memory; close other programs, or give fewer --jobs"
+    if isinstance(error, RuntimeError):
+        return "not enough memory on the GPU; give --device cpu, or fewer --jobs"
     if isinstance(error, OSError) and error.strerror:
         name = error.filename
         text = os.fsdecode(name) if isinstance(name, (bytes, os.PathLike, str)) else ""
         return f"{text}: {error.strerror}" if text else error.strerror
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def foreseeable(error: Exception) -> bool:
+    """Whether it says all that a user needs; the GPU's lack of memory is told by name, torch is slow to import."""
+    return isinstance(error, (RvqError, OSError, MemoryError)) or type(error).__name__ == "OutOfMemoryError"
 
 
 def guarded(function: Callable[P, T]) -> Callable[P, T]:
@@ -62,7 +71,9 @@ def guarded(function: Callable[P, T]) -> Callable[P, T]:
         except _Terminated:
             _silence_stdout()
             _die_by("SIGTERM", 143)
-        except (RvqError, OSError) as error:
+        except Exception as error:
+            if not foreseeable(error):
+                raise
             _silence_stdout()
             say(describe(error))
             sys.exit(1)
@@ -82,7 +93,9 @@ class Batch:
             yield
         except BrokenPipeError:
             raise
-        except (RvqError, OSError) as error:
+        except Exception as error:
+            if not foreseeable(error):
+                raise
             text = describe(error)
             self.fail(text if text.startswith(name) else f"{name}: {text}")
 
