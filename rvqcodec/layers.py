@@ -15,27 +15,31 @@ PAST, FUTURE = 5, 1  # sub-frames that a block's depthwise convolution sees on e
 class MDCT(nn.Module):
     """Modified discrete cosine transform with a sine window; orthonormal, perfect reconstruction by overlap-add.
 
-    Source: Princen & Bradley, 1986. A matrix product: at 588 coefficients it costs less than one network block.
+    Source: Princen & Bradley, 1986. Folded to half, then a DCT-IV as a matrix product: at 588 coefficients that costs
+    less than half a network block.
     """
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        n = torch.arange(2 * size, dtype=torch.float64)
-        k = torch.arange(size, dtype=torch.float64)
-        window = torch.sin(math.pi / (2 * size) * (n + 0.5))
-        phase = math.pi / size * (n[:, None] + 0.5 + size / 2) * (k[None] + 0.5)
-        basis = window[:, None] * torch.cos(phase) * math.sqrt(2 / size)
+        assert size % 2 == 0
+        n = torch.arange(size, dtype=torch.float64) + 0.5
+        dct = torch.cos(math.pi / size * n[:, None] * n) * math.sqrt(2 / size)
+        window = torch.sin(math.pi / (2 * size) * (torch.arange(2 * size, dtype=torch.float64) + 0.5))
         self.size = size
-        self.basis: Tensor
-        self.register_buffer("basis", basis.float(), persistent=False)
+        self.dct: Tensor
+        self.window: Tensor
+        self.register_buffer("dct", dct.float(), persistent=False)
+        self.register_buffer("window", window.float(), persistent=False)
 
     def forward(self, frames: Tensor, count: int | None = None) -> Tensor:
         """frames [B, S, 2 * size] -> coefficients [B, S, size], or only the lowest `count` of them."""
-        return frames @ self.basis[:, :count]
+        a, b, c, d = (frames * self.window).chunk(4, -1)
+        return torch.cat([-c.flip(-1) - d, a - b.flip(-1)], -1) @ self.dct[:, :count]
 
     def inverse(self, coefficients: Tensor) -> Tensor:
         """coefficients [B, S, size] -> windowed frames [B, S, 2 * size], to be overlap-added."""
-        return coefficients @ self.basis.t()
+        a, b = (coefficients @ self.dct).chunk(2, -1)
+        return torch.cat([b, -b.flip(-1), -a.flip(-1), -a], -1) * self.window
 
 
 def overlap_add(frames: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:

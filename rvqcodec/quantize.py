@@ -101,10 +101,12 @@ class LatentQuantizer(nn.Module):
     @torch.no_grad()
     def decode(self, codes: Tensor, n_q: Tensor) -> Tensor:
         """codes [B, K, T], n_q [B, T] (how many of them count in each frame) -> latent [B, T, L]."""
-        latent = torch.zeros(*codes.shape[::2], self.stages[0].project_out.out_features, device=codes.device)
-        for k, codebook in enumerate(self.stages[: codes.shape[1]]):
-            latent = latent + codebook.lookup(codes[:, k]) * (n_q > k)[..., None]
-        return latent
+        stages = self.stages[: codes.shape[1]]
+        if not stages:
+            return torch.zeros(*codes.shape[::2], self.stages[0].project_out.out_features, device=codes.device)
+        kept = (n_q[:, None] > torch.arange(len(stages), device=codes.device)[:, None]).float()
+        entries = [F.embedding(codes[:, k], s.entries) * kept[:, k, :, None] for k, s in enumerate(stages)]
+        return torch.cat(entries, -1) @ torch.cat([s.project_out.weight for s in stages], 1).t()
 
     def quantize(self, latent: Tensor, n_q: Tensor) -> Quantized:
         """What a file would keep of latent [B, T, L] with n_q int64 [B] codebooks; no gradients, nothing follows."""

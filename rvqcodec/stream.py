@@ -230,16 +230,14 @@ class StreamEncoder:
     def _shapes(self, windows: Sequence[tuple[int, Tensor, Tensor, Tensor]]) -> list[tuple[int, Tensor, Tensor]]:
         """The envelope's codes of each window [C, K, T], and what the encoder network gets."""
         codec, count = self.codec, self.codec.config.envelope_codebooks
-        corrected = torch.cat([latent for _, latent, _, _ in windows])
-        codes = self._envelope_search.encode(corrected, count, len(windows))
-        n_q = torch.full(corrected.shape[:2], count, device=corrected.device)
-        quantized = by_sub_frame(codec.envelope_quantizer.decode(codes, n_q))
-        return [
-            (first, code, codec.encoder_features(envelope, shape, coefficients))
-            for (first, _, envelope, coefficients), code, shape in zip(
-                windows, codes.split(self.channels), quantized.split(self.channels), strict=True
-            )
-        ]
+        latents = torch.cat([latent for _, latent, _, _ in windows])
+        codes = self._envelope_search.encode(latents, count, len(windows)).split(self.channels)
+        n_q = torch.full((self.channels, latents.shape[1]), count, device=latents.device)
+        found = []
+        for (first, _, envelope, coefficients), own in zip(windows, codes, strict=True):
+            quantized = by_sub_frame(codec.envelope_quantizer.decode(own, n_q))
+            found.append((first, own, codec.encoder_features(envelope, quantized, coefficients)))
+        return found
 
     def _latent(self, first: int, codes: Tensor, features: Tensor) -> tuple[int, Tensor, Tensor]:
         """The waveform's latent [C, T, ...], and before it the envelope's codes, which now lag with it."""
