@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from rvqcodec.workers import Workers
+from rvqcodec.stream.workers import Workers
 
 
 @pytest.fixture(params=[1, 2, 3])

@@ -17,6 +17,8 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 Step = Callable[[Any], Any]
 
+GROUP = 16  # windows at most that are worked on together
+
 
 class Workers:
     """As many threads as torch may use where this is made; one on CUDA, which has its own order of work."""

@@ -1,0 +1,12 @@
+"""StreamEncoder and StreamDecoder: push blocks of any length, flush; numpy in and out.
+
+The network always works on windows of one fixed size at fixed positions, whatever the length of the blocks pushed:
+so any cutting of the input gives the same bits. Memory does not grow with the length.
+"""
+
+from rvqcodec.stream.decoder import DECODER_WINDOW, StreamDecoder
+from rvqcodec.stream.delay import frames_for, lookahead
+from rvqcodec.stream.encoder import WINDOW, StreamEncoder
+from rvqcodec.stream.workers import GROUP
+
+__all__ = ["DECODER_WINDOW", "GROUP", "WINDOW", "StreamDecoder", "StreamEncoder", "frames_for", "lookahead"]

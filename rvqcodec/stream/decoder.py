@@ -1,0 +1,171 @@
+"""StreamDecoder: codes to samples, window by window."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from rvqcodec.config import SUB_FRAMES
+from rvqcodec.layers import PAST, Block, overlap_add
+from rvqcodec.model import Synthesis, by_sub_frame
+from rvqcodec.stream.chain import Chain, Delay
+from rvqcodec.stream.workers import GROUP, Workers
+
+if TYPE_CHECKING:
+    from rvqcodec.model import Codec
+
+Samples = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.uint16]
+
+DECODER_WINDOW = 64  # frames worked on at a time: products of matrices are faster if they are larger
+
+
+def in_bf16(block: Block) -> Block:
+    """A copy of the block with its products of matrices, and what is between them, in bf16; the rest is float32."""
+    half = copy.deepcopy(block)
+    half.widen.bfloat16()
+    half.narrow.bfloat16()
+    half.widen.register_forward_pre_hook(_as_bf16)
+    return half
+
+
+def _as_bf16(_: nn.Module, inputs: tuple[Any, ...]) -> Any:
+    return inputs[0].bfloat16()
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A window on its way through the decoder: x [C, S, D] begins at position `first`, less a block's lag each."""
+
+    first: int
+    x: Tensor
+    envelope: Tensor
+    used: Tensor
+
+
+class StreamDecoder:
+    """Codes to samples at the model's rate.
+
+    start_frame: absolute position of the first frame that will be pushed (for the noise); what comes before it is
+    taken as silence, so a reader that seeks begins `context` frames early and drops their samples. bf16: the blocks'
+    products of matrices are in bf16, from weights that are cast here, once. group: windows that are waited for, 1 to
+    `GROUP`: more are faster, on several cores, where the codes are at hand.
+    """
+
+    def __init__(
+        self, codec: "Codec", channels: int, *, start_frame: int = 0, bf16: bool = False, group: int = 1
+    ) -> None:
+        config = codec.config
+        assert 1 <= group <= GROUP
+        self.codec, self.channels, self.group = codec, channels, group
+        like = codec.envelope_mean
+        self._workers = Workers(like.device)
+        blocks = [block for block in codec.decoder_net if isinstance(block, Block)]
+        self._chain = Chain([in_bf16(block) for block in blocks] if bf16 else blocks, channels, like)
+        assert self._chain.lag % SUB_FRAMES == 0, "the decoder must lag by whole frames"
+        between = [partial(self._block, i) for i in range(len(blocks))]
+        self._steps: list[Callable[[Any], Any]] = [self._begin, *between, self._head, self._end]
+        self._envelopes, self._used = Delay(self._chain.lag), Delay(self._chain.lag)
+        self._tail = like.new_zeros(channels, config.sub_frame)
+        self._start = start_frame * SUB_FRAMES
+        self._windows = 0
+        self._pending = np.zeros((channels, config.max_n_q + 1, 0), np.uint16)  # last row: n_q of the frame
+        self._frames = 0
+        self._samples = 0
+
+    @staticmethod
+    def context(codec: "Codec") -> int:
+        """Frames before a position that the sound at this position depends on."""
+        return -(-(codec.config.decoder_blocks * PAST + 1) // SUB_FRAMES)
+
+    def push(self, codes: Codes, n_q: int | Sequence[int] | npt.NDArray[np.integer]) -> Samples:
+        """codes uint16 [C, K, T], n_q per channel (rows from n_q on are ignored) -> float32 [C, n], n may be 0.
+
+        The raw output begins with one sub-frame (`pre_skip`) before the recording's first sample.
+        """
+        config = self.codec.config
+        if codes.ndim != 3 or codes.shape[0] != self.channels:
+            raise ValueError(f"codes of shape {codes.shape}; expected [{self.channels}, K, T]")
+        counts = np.broadcast_to(np.asarray(n_q, np.uint16), (self.channels,))
+        if counts.max(initial=0) > min(codes.shape[1], config.max_n_q):
+            raise ValueError(f"n_q {counts.tolist()}; the codes have {codes.shape[1]} rows of {config.max_n_q}")
+        if codes.size and codes.max() >= config.codebook_size:
+            raise ValueError(f"code {codes.max()}; codes are below {config.codebook_size}")
+        rows = np.zeros((self.channels, config.max_n_q + 1, codes.shape[2]), np.uint16)
+        kept = min(codes.shape[1], config.max_n_q)
+        rows[:, :kept] = codes[:, :kept]
+        rows[:, -1] = counts[:, None]
+        self._frames += codes.shape[2]
+        return self._take(rows)
+
+    def flush(self) -> Samples:
+        """The rest; in all frames * hop samples."""
+        config = self.codec.config
+        total, before = self._frames * config.hop, self._samples
+        self.group = 1
+        done = [self._take(np.zeros((self.channels, config.max_n_q + 1, 0), np.uint16))]
+        while self._samples < total:
+            missing = DECODER_WINDOW - self._pending.shape[2]
+            done.append(self._take(np.zeros((self.channels, config.max_n_q + 1, missing), np.uint16)))
+        return np.concatenate(done, 1)[:, : total - before]
+
+    def _take(self, rows: Codes) -> Samples:
+        """Collect frames; run the windows that are full, once there are `group` of them."""
+        self._pending = np.concatenate([self._pending, rows], 2)
+        full = self._pending.shape[2] // DECODER_WINDOW
+        if full < self.group:
+            return np.zeros((self.channels, 0), np.float32)
+        windows = [self._pending[..., i * DECODER_WINDOW : (i + 1) * DECODER_WINDOW] for i in range(full)]
+        out: list[Samples] = [np.zeros((self.channels, 0), np.float32)]
+        with self._workers.one_core_each():
+            for i in range(0, full, GROUP):
+                out += self._workers.in_a_row(self._steps, windows[i : i + GROUP])
+        self._pending = self._pending[..., full * DECODER_WINDOW :].copy()
+        samples = np.concatenate(out, 1)
+        self._samples += samples.shape[1]
+        return samples
+
+    @torch.inference_mode()
+    def _begin(self, rows: Codes) -> _Window:
+        """A window of codes with their n_q [C, max_n_q + 1, frames] -> what the blocks get."""
+        codec, config = self.codec, self.codec.config
+        first = self._windows * DECODER_WINDOW * SUB_FRAMES
+        self._windows += 1
+        codes = torch.from_numpy(rows.astype(np.int64)).to(self._tail.device)
+        n_q = codes[:, -1]
+        most = int(n_q.max())
+        split = config.envelope_codebooks
+        envelope = by_sub_frame(codec.envelope_quantizer.decode(codes[:, : min(most, split)], n_q))
+        latent = by_sub_frame(codec.waveform_quantizer.decode(codes[:, split : max(most, split)], n_q - split))
+        used = n_q.repeat_interleave(SUB_FRAMES, 1)
+        x = codec.decoder_in(torch.cat([latent, envelope], -1)) + codec.decoder_n_q(used)
+        return _Window(first, x, self._envelopes.push(envelope), self._used.push(used))
+
+    @torch.inference_mode()
+    def _block(self, index: int, window: _Window) -> _Window:
+        """The window behind one more block."""
+        return replace(window, x=self._chain.step(index, window.x, window.first))
+
+    @torch.inference_mode()
+    def _head(self, window: _Window) -> tuple[_Window, Synthesis]:
+        """What the blocks made of a window -> what the decoder network says of it."""
+        return window, self.codec.decoder_head(window.x, window.envelope)
+
+    @torch.inference_mode()
+    def _end(self, parts: tuple[_Window, Synthesis]) -> Samples:
+        """... -> samples [C, up to frames * hop]."""
+        codec, config = self.codec, self.codec.config
+        window, made = parts
+        position = window.first - self._chain.lag
+        count, start = DECODER_WINDOW * SUB_FRAMES, self._start + position
+        noise = torch.stack([codec.noise(start, count, channel=i) for i in range(self.channels)])
+        coefficients = (made.waveform + made.noise_amplitude * noise) * (window.used > 0)[..., None]
+        samples, self._tail = overlap_add(codec.transform.inverse(coefficients), self._tail)
+        skip = max(0, -position) * config.sub_frame  # before the first frame that was pushed
+        return samples[:, skip:].cpu().numpy()
