@@ -117,10 +117,10 @@ class AudioCodec:
         options = _options(bitrate, n_q, mono)
         check_rate_and_channels("audio", sample_rate, len(samples))
         header = encoding.header_of(self._model, options, sample_rate, len(samples), samples.shape[1], tuple(tags))
-        encoder = encoding.Encoder(self._model, header, mono=mono, at_hand=True)
+        encoder = encoding.Encoder(self._model, header, mono=mono)
         chunks: list[Chunk] = []
         for start in range(0, samples.shape[1], sample_rate):
-            chunks += encoder.push(samples[:, start : start + sample_rate])
+            chunks += encoder.push(samples[:, start : start + sample_rate], more=True)
         return Codes.from_chunks(header, chunks + encoder.flush())
 
     @overload

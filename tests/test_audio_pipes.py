@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from rvqcodec.audio import open_input, open_output
+from rvqcodec.audio import RawFormat, open_input, open_output
 from rvqcodec.audio.wavwrite import wav_head
 
 # A child that copies stdin to the output named by its first argument and tells what it saw on stderr.
@@ -216,6 +216,22 @@ def test_first_samples_come_out_before_the_input_ends():
         child.stdin.close()
         assert len(child.stdout.read()) == 96
     assert child.returncode == 0
+
+
+def test_a_file_is_ready_and_a_pipe_when_something_has_come(song, tmp_path):
+    with open_input(song) as audio:
+        assert audio.ready(0)
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)  # a reader too: so neither end waits for the other
+    with open_input(path, RawFormat(44100, 1)) as audio:
+        assert not audio.ready(0)
+        os.write(writer, bytes(2000))
+        assert audio.ready(5)
+        assert next(audio.blocks(1000)).shape == (1, 1000)
+        assert not audio.ready(0)
+        os.close(writer)
+        assert audio.ready(5)  # for the end
 
 
 def test_reader_that_leaves_early_is_a_broken_pipe():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import tinycodec
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -50,6 +51,24 @@ def long_codes(long_sound: Samples) -> Codes:
 @pytest.fixture(scope="module")
 def long_decoded(long_codes: Codes) -> Samples:
     return decode(long_codes)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_windows_together_give_the_same_bits(threads: int) -> None:
+    """Waiting for more windows changes nothing, on any number of threads, nor does when the waiting ends."""
+    samples = tinycodec.sound(18 * WINDOW * HOP + 99, channels=2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        encoder, decoder = StreamEncoder(tinycodec.shared(), 2, 8), StreamDecoder(tinycodec.shared(), 2)
+        pieces = np.split(samples, range(20_000, samples.shape[1], 20_000), 1)
+        codes = np.concatenate([*(encoder.push(p, more=i != 7) for i, p in enumerate(pieces)), encoder.flush()], 2)
+        parts = np.split(codes, range(50, codes.shape[2], 50), 2)
+        sound = np.concatenate([*(decoder.push(p, 8, more=i != 3) for i, p in enumerate(parts)), decoder.flush()], 1)
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(codes, encode(samples))
+    assert np.array_equal(sound, decode(codes))
 
 
 @pytest.mark.parametrize("n", LENGTHS)

@@ -1,6 +1,7 @@
 """Audio in: `open_input` turns a path or stdin into blocks of float32 [C, n], in constant memory."""
 
 import os
+import select
 import shutil
 import stat
 import tempfile
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from rvqcodec.audio.samples import RawFormat
 from rvqcodec.audio.soundfiles import READABLE
-from rvqcodec.audio.sources import SoundfileSource, Source, raw_source, wav_source
+from rvqcodec.audio.sources import PcmSource, SoundfileSource, Source, raw_source, wav_source
 from rvqcodec.audio.wavread import WavCodingError, is_wav
 from rvqcodec.errors import AudioError
 
@@ -39,8 +40,8 @@ class AudioInput:
     `warnings` (lines for the user, each with the name in it).
     """
 
-    def __init__(self, source: Source, name: str) -> None:
-        self.name = name
+    def __init__(self, source: Source, name: str, *, pipe: IO[bytes] | None = None) -> None:
+        self.name, self._pipe = name, pipe
         self.sample_rate, self.channels = source.sample_rate, source.channels
         self.n_samples, self.expected = source.n_samples, source.expected
         self.tags, self.warnings = source.tags, source.warnings
@@ -61,6 +62,15 @@ class AudioInput:
                 f"{self.name}: ends after {self.samples_read} of {self.n_samples} samples per channel: "
                 "damaged, or changed while it was read"
             )
+
+    def ready(self, seconds: float) -> bool:
+        """Whether more is at hand: of a file always, of a pipe or device if something comes within `seconds`."""
+        if self._pipe is None:
+            return True
+        try:
+            return bool(select.select([self._pipe], [], [], seconds)[0])
+        except (OSError, ValueError):  # Windows selects sockets only
+            return False
 
     def _repair(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         if np.abs(block).max() <= LOUDEST:  # False for NaN too
@@ -94,7 +104,9 @@ def open_input(source: str | Path, raw: RawFormat | None = None) -> AudioInput:
         file: IO[bytes] = open(os.dup(0) if stdin else source, "rb")  # noqa: SIM115
     try:
         with _read_errors(name):
-            return AudioInput(_choose(file, name, raw), name)
+            chosen = _choose(file, name, raw)
+            live = isinstance(chosen, PcmSource) and not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return AudioInput(chosen, name, pipe=file if live else None)
     except BaseException:
         file.close()
         raise

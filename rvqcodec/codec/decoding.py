@@ -17,7 +17,7 @@ from rvqcodec.codec import models
 from rvqcodec.codec.encoding import Progress
 from rvqcodec.container import Damage, Header, Reader
 from rvqcodec.errors import AudioError, BitrateError
-from rvqcodec.stream import GROUP, StreamDecoder
+from rvqcodec.stream import StreamDecoder
 
 # Samples at the model's rate that the resampler is given before the first one wanted, so that it has settled.
 SETTLE = 4096
@@ -135,6 +135,13 @@ class Part:
             raise AudioError(f"start {at:g} s lies behind the end, {end:g} s")
         self.last = total if self.last is None else min(self.last, total)
 
+    def ends_before(self, frame: int) -> bool:
+        """Whether nothing is wanted of this frame and later ones, and a resampler has settled by then."""
+        if self.last is None:
+            return False
+        end = self.last * self.header.model_rate / self.rate + SETTLE
+        return frame * self.header.hop - self.header.pre_skip > end
+
     def first_frame(self, context: int) -> int:
         """The first frame to decode, `context` frames before the first that is heard."""
         return max(0, (self.model_first + self.header.pre_skip) // self.header.hop - context)
@@ -218,12 +225,11 @@ def _decoded(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[tup
     for codes, n_q, start in _codes(reader, part, total, begin):
         if decoder is None:
             first = header.first_frame + start
-            group = GROUP if reader.seekable else 1
-            decoder = StreamDecoder(
-                model.codec, header.coded_channels, start_frame=first, bf16=bf16, group=group
-            )
+            decoder = StreamDecoder(model.codec, header.coded_channels, start_frame=first, bf16=bf16)
             at = start * header.hop - header.pre_skip
-        samples = decoder.push(codes, n_q)
+        # In groups, which are faster, as long as a group is wanted and nobody waits for the sound.
+        more = reader.seekable and not part.ends_before(start + codes.shape[2])
+        samples = decoder.push(codes, n_q, more=more)
         if samples.shape[1]:
             yield at, samples
             at += samples.shape[1]

@@ -18,9 +18,10 @@ from rvqcodec.codes import FRAMES_PER_CHUNK
 from rvqcodec.container import Chunk, Header, Reader, Writer, usable_tags
 from rvqcodec.errors import AudioError, BitrateError, FormatError
 from rvqcodec.heading import header_for
-from rvqcodec.stream import GROUP, StreamEncoder
+from rvqcodec.stream import StreamEncoder
 
 Progress = Callable[[float, float | None], None]
+PATIENCE = 0.01  # seconds in which a pipe's writer that is faster than we are sends more
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _encode(
     header = header_of(model, options, audio.sample_rate, audio.channels, audio.n_samples, tags)
     writer = Writer(sink, header)
     sink.flush()
-    encoder = Encoder(model, header, mono=options.mono, at_hand=audio.n_samples is not None)
+    encoder = Encoder(model, header, mono=options.mono)
     length = None if audio.expected is None else audio.expected / audio.sample_rate
     digest = hashlib.sha256()
 
@@ -101,8 +102,8 @@ def _encode(
             sink.flush()  # a pipe's reader hears this chunk now
             _digest(digest, chunk)
 
-    for block in audio.blocks(audio.sample_rate):
-        write(encoder.push(block))
+    for block in audio.blocks(audio.sample_rate // 4):
+        write(encoder.push(block, more=audio.ready(PATIENCE)))
         if progress is not None:
             progress(audio.samples_read / audio.sample_rate, length)
     write(encoder.flush())
@@ -150,26 +151,27 @@ def header_of(
 class Encoder:
     """A recording's samples to chunks of its codes, the same for any cutting: push, then flush once."""
 
-    def __init__(self, model: models.Model, header: Header, *, mono: bool = False, at_hand: bool = False) -> None:
-        """at_hand: the samples come as fast as they are wanted, so several windows may be waited for."""
+    def __init__(self, model: models.Model, header: Header, *, mono: bool = False) -> None:
         self._mono = mono
         self._chunker = Chunker(header)
         self._resampler = Resampler(header.sample_rate, header.model_rate, header.coded_channels)
-        group = GROUP if at_hand else 1
-        self._encoder = StreamEncoder(model.codec, header.coded_channels, self._chunker.n_q_needed, group=group)
+        self._encoder = StreamEncoder(model.codec, header.coded_channels, self._chunker.n_q_needed)
 
-    def push(self, samples: NDArray[np.float32]) -> list[Chunk]:
-        """Take the audio's float32 [C, n] at its own rate; give the chunks that are full."""
-        return self._step(self._resampler.push(coded_channels(samples, mono=self._mono)))
+    def push(self, samples: NDArray[np.float32], *, more: bool = False) -> list[Chunk]:
+        """Take the audio's float32 [C, n] at its own rate; give the chunks that are full.
+
+        more: further samples come without delay, so chunks may be held back for a while (see `StreamEncoder.push`).
+        """
+        return self._step(self._resampler.push(coded_channels(samples, mono=self._mono)), more=more)
 
     def flush(self) -> list[Chunk]:
         """The remaining chunks."""
-        chunks = self._step(self._resampler.flush())
+        chunks = self._step(self._resampler.flush(), more=True)
         return chunks + list(self._chunker.push_codes(self._encoder.flush(), last=True))
 
-    def _step(self, samples: NDArray[np.float32]) -> list[Chunk]:
+    def _step(self, samples: NDArray[np.float32], *, more: bool) -> list[Chunk]:
         self._chunker.push_samples(samples)
-        return list(self._chunker.push_codes(self._encoder.push(samples)))
+        return list(self._chunker.push_codes(self._encoder.push(samples, more=more)))
 
 
 def coded_channels(samples: NDArray[np.float32], *, mono: bool = False) -> NDArray[np.float32]:

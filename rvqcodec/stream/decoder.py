@@ -54,16 +54,12 @@ class StreamDecoder:
 
     start_frame: absolute position of the first frame that will be pushed (for the noise); what comes before it is
     taken as silence, so a reader that seeks begins `context` frames early and drops their samples. bf16: the blocks'
-    products of matrices are in bf16, from weights that are cast here, once. group: windows that are waited for, 1 to
-    `GROUP`: more are faster, on several cores, where the codes are at hand.
+    products of matrices are in bf16, from weights that are cast here, once.
     """
 
-    def __init__(
-        self, codec: "Codec", channels: int, *, start_frame: int = 0, bf16: bool = False, group: int = 1
-    ) -> None:
+    def __init__(self, codec: "Codec", channels: int, *, start_frame: int = 0, bf16: bool = False) -> None:
         config = codec.config
-        assert 1 <= group <= GROUP
-        self.codec, self.channels, self.group = codec, channels, group
+        self.codec, self.channels = codec, channels
         like = codec.envelope_mean
         self._workers = Workers(like.device)
         blocks = [block for block in codec.decoder_net if isinstance(block, Block)]
@@ -84,10 +80,13 @@ class StreamDecoder:
         """Frames before a position that the sound at this position depends on."""
         return -(-(codec.config.decoder_blocks * PAST + 1) // SUB_FRAMES)
 
-    def push(self, codes: Codes, n_q: int | Sequence[int] | npt.NDArray[np.integer]) -> Samples:
+    def push(
+        self, codes: Codes, n_q: int | Sequence[int] | npt.NDArray[np.integer], *, more: bool = False
+    ) -> Samples:
         """codes uint16 [C, K, T], n_q per channel (rows from n_q on are ignored) -> float32 [C, n], n may be 0.
 
-        The raw output begins with one sub-frame (`pre_skip`) before the recording's first sample.
+        The raw output begins with one sub-frame (`pre_skip`) before the recording's first sample. more: further codes
+        come without delay, so up to `GROUP` windows are waited for: faster on several cores.
         """
         config = self.codec.config
         if codes.ndim != 3 or codes.shape[0] != self.channels:
@@ -102,24 +101,23 @@ class StreamDecoder:
         rows[:, :kept] = codes[:, :kept]
         rows[:, -1] = counts[:, None]
         self._frames += codes.shape[2]
-        return self._take(rows)
+        return self._take(rows, GROUP if more else 1)
 
     def flush(self) -> Samples:
         """The rest; in all frames * hop samples."""
         config = self.codec.config
         total, before = self._frames * config.hop, self._samples
-        self.group = 1
-        done = [self._take(np.zeros((self.channels, config.max_n_q + 1, 0), np.uint16))]
+        done = [self._take(np.zeros((self.channels, config.max_n_q + 1, 0), np.uint16), 1)]
         while self._samples < total:
             missing = DECODER_WINDOW - self._pending.shape[2]
-            done.append(self._take(np.zeros((self.channels, config.max_n_q + 1, missing), np.uint16)))
+            done.append(self._take(np.zeros((self.channels, config.max_n_q + 1, missing), np.uint16), 1))
         return np.concatenate(done, 1)[:, : total - before]
 
-    def _take(self, rows: Codes) -> Samples:
+    def _take(self, rows: Codes, group: int) -> Samples:
         """Collect frames; run the windows that are full, once there are `group` of them."""
         self._pending = np.concatenate([self._pending, rows], 2)
         full = self._pending.shape[2] // DECODER_WINDOW
-        if full < self.group:
+        if full < group:
             return np.zeros((self.channels, 0), np.float32)
         windows = [self._pending[..., i * DECODER_WINDOW : (i + 1) * DECODER_WINDOW] for i in range(full)]
         out: list[Samples] = [np.zeros((self.channels, 0), np.float32)]

@@ -26,16 +26,14 @@ WINDOW = 32  # frames worked on at a time
 class StreamEncoder:
     """Samples at the model's rate to codes.
 
-    channels: coded channels, encoded side by side; n_q: codebooks wanted of each (0 to max_n_q); group: windows that
-    are waited for, 1 to `GROUP`: more are faster, on several cores, where the samples are at hand.
+    channels: coded channels, encoded side by side; n_q: codebooks wanted of each (0 to max_n_q).
     """
 
-    def __init__(self, codec: "Codec", channels: int, n_q: int, *, group: int = 1) -> None:
+    def __init__(self, codec: "Codec", channels: int, n_q: int) -> None:
         config = codec.config
         assert 0 <= n_q <= config.max_n_q
         assert channels >= 1
-        assert 1 <= group <= GROUP
-        self.codec, self.channels, self.n_q, self.group = codec, channels, n_q, group
+        self.codec, self.channels, self.n_q = codec, channels, n_q
         like = codec.envelope_mean
         self._workers = Workers(like.device)
         self._envelope_search = codec.envelope_quantizer.search()
@@ -56,23 +54,26 @@ class StreamEncoder:
         self._samples = 0
         self._frames = 0
 
-    def push(self, samples: Samples) -> Codes:
-        """samples float32 [C, n] -> the codes that became known, uint16 [C, n_q, T], T may be 0."""
+    def push(self, samples: Samples, *, more: bool = False) -> Codes:
+        """samples float32 [C, n] -> the codes that became known, uint16 [C, n_q, T], T may be 0.
+
+        more: further samples come without delay, so up to `GROUP` windows are waited for: faster on several cores.
+        """
         self._samples += samples.shape[1]
-        return self._take(samples)
+        return self._take(samples, GROUP if more else 1)
 
     def flush(self) -> Codes:
         """The remaining codes; in all ceil((samples + pre_skip) / hop) frames, none for no samples."""
         config = self.codec.config
         total = frames_for(self._samples, hop=config.hop, pre_skip=config.sub_frame)
-        before, self.group = self._frames, 1
-        done = [self._take(np.zeros((self.channels, 0), np.float32))]
+        before = self._frames
+        done = [self._take(np.zeros((self.channels, 0), np.float32), 1)]
         while self._frames < total:
             missing = WINDOW * config.hop - self._pending_samples
-            done.append(self._take(np.zeros((self.channels, missing), np.float32)))
+            done.append(self._take(np.zeros((self.channels, missing), np.float32), 1))
         return np.concatenate(done, -1)[..., : total - before]
 
-    def _take(self, samples: Samples) -> Codes:
+    def _take(self, samples: Samples, group: int) -> Codes:
         """Collect samples; run the windows that are full, once there are `group` of them."""
         if samples.ndim != 2 or samples.shape[0] != self.channels:
             raise ValueError(f"samples of shape {samples.shape}; expected [{self.channels}, n]")
@@ -80,7 +81,7 @@ class StreamEncoder:
         self._pending.append(samples)
         self._pending_samples += samples.shape[1]
         out: list[Codes] = [np.zeros((self.channels, self.n_q, 0), np.uint16)]
-        if self._pending_samples >= window * self.group:
+        if self._pending_samples >= window * group:
             joined = np.concatenate(self._pending, 1)
             full = joined.shape[1] // window * window
             windows = [joined[:, start : start + window] for start in range(0, full, window)]
