@@ -253,6 +253,7 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
 def count_operations(device: str) -> dict[str, float]:
     """Floating-point operations of matrix products and convolutions (two a multiply-add), as torch counts them, that
     the network takes for one channel and second of audio at BITRATE."""
+    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from rvqcodec.bitrate import total_n_q
@@ -263,11 +264,14 @@ def count_operations(device: str) -> dict[str, float]:
     n_q, windows = total_n_q(BITRATE, 1), 4
     samples = np.zeros((1, windows * WINDOW * codec.config.hop), np.float32)
     counters = {name: FlopCounterMode(display=False) for name in ("encode", "decode")}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a counter sees its own thread only
     with counters["encode"]:
         StreamEncoder(codec, 1, n_q).push(samples)
     codes = np.zeros((1, n_q, windows * WINDOW), np.uint16)
     with counters["decode"]:
         StreamDecoder(codec, 1).push(codes, np.full(1, n_q))
+    torch.set_num_threads(threads)
     seconds = samples.shape[1] / codec.config.sample_rate
     return {name: counter.get_total_flops() / seconds for name, counter in counters.items()}
 

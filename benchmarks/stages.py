@@ -23,8 +23,15 @@ PLACES: tuple[tuple[str, Any, str], ...] = (
     ("resampling", Resampler, "flush"),
     ("network", stream.StreamEncoder, "push"),
     ("network", stream.StreamEncoder, "flush"),
+    ("network", stream.StreamEncoder, "_classical"),  # these in threads
+    ("network", stream.StreamEncoder, "_shapes"),
+    ("network", stream.StreamEncoder, "_codes"),
     ("network", stream.StreamDecoder, "push"),
     ("network", stream.StreamDecoder, "flush"),
+    ("network", stream.StreamDecoder, "_begin"),
+    ("network", stream.StreamDecoder, "_block"),
+    ("network", stream.StreamDecoder, "_head"),
+    ("network", stream.StreamDecoder, "_end"),
     ("codebook search", search.Search, "encode"),
     ("codebook look-up", quantize.LatentQuantizer, "decode"),
     ("noise", Codec, "noise"),
@@ -39,7 +46,7 @@ PLACES: tuple[tuple[str, Any, str], ...] = (
 
 
 def spent(work: Callable[[], object]) -> dict[str, float]:
-    """Stage -> seconds of its own thread, largest first. Threads that torch adds work beside them, uncounted."""
+    """Stage -> seconds of all its threads together, largest first."""
     clock = _Clock()
     kept = [(place, name, getattr(place, name)) for _, place, name in PLACES]
     try:
