@@ -70,7 +70,7 @@ class StreamDecoder:
         self._envelopes, self._used = Delay(self._chain.lag), Delay(self._chain.lag)
         self._tail = like.new_zeros(channels, config.sub_frame)
         self._start = start_frame * SUB_FRAMES
-        self._windows = 0
+        self._position = 0  # of the next window, in sub-frames
         self._pending = np.zeros((channels, config.max_n_q + 1, 0), np.uint16)  # last row: n_q of the frame
         self._frames = 0
         self._samples = 0
@@ -119,12 +119,14 @@ class StreamDecoder:
         full = self._pending.shape[2] // DECODER_WINDOW
         if full < group:
             return np.zeros((self.channels, 0), np.float32)
-        windows = [self._pending[..., i * DECODER_WINDOW : (i + 1) * DECODER_WINDOW] for i in range(full)]
-        out: list[Samples] = [np.zeros((self.channels, 0), np.float32)]
+        rows, self._pending = np.split(self._pending, [full * DECODER_WINDOW], 2)
+        self._pending = self._pending.copy()
+        windows = np.split(rows, range(0, rows.shape[2], DECODER_WINDOW * self._workers.merged)[1:], 2)
+        out: list[Samples] = []
+        at_once = GROUP // self._workers.merged
         with self._workers.one_core_each():
-            for i in range(0, full, GROUP):
-                out += self._workers.in_a_row(self._steps, windows[i : i + GROUP])
-        self._pending = self._pending[..., full * DECODER_WINDOW :].copy()
+            for i in range(0, len(windows), at_once):
+                out += self._workers.in_a_row(self._steps, windows[i : i + at_once])
         samples = np.concatenate(out, 1)
         self._samples += samples.shape[1]
         return samples
@@ -133,8 +135,8 @@ class StreamDecoder:
     def _begin(self, rows: Codes) -> _Window:
         """A window of codes with their n_q [C, max_n_q + 1, frames] -> what the blocks get."""
         codec, config = self.codec, self.codec.config
-        first = self._windows * DECODER_WINDOW * SUB_FRAMES
-        self._windows += 1
+        first = self._position
+        self._position += rows.shape[2] * SUB_FRAMES
         codes = torch.from_numpy(rows.astype(np.int64)).to(self._tail.device)
         n_q = codes[:, -1]
         most = int(n_q.max())
@@ -161,7 +163,7 @@ class StreamDecoder:
         codec, config = self.codec, self.codec.config
         window, made = parts
         position = window.first - self._chain.lag
-        count, start = DECODER_WINDOW * SUB_FRAMES, self._start + position
+        count, start = made.waveform.shape[1], self._start + position
         noise = torch.stack([codec.noise(start, count, channel=i) for i in range(self.channels)])
         coefficients = (made.waveform + made.noise_amplitude * noise) * (window.used > 0)[..., None]
         samples, self._tail = overlap_add(codec.transform.inverse(coefficients), self._tail)

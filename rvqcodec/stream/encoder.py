@@ -50,7 +50,7 @@ class StreamEncoder:
         self._tail = like.new_zeros(channels, config.sub_frame)
         self._pending: list[Samples] = []
         self._pending_samples = 0
-        self._windows = 0
+        self._position = 0  # of the next window, in sub-frames
         self._samples = 0
         self._frames = 0
 
@@ -84,9 +84,11 @@ class StreamEncoder:
         if self._pending_samples >= window * group:
             joined = np.concatenate(self._pending, 1)
             full = joined.shape[1] // window * window
-            windows = [joined[:, start : start + window] for start in range(0, full, window)]
-            for i in range(0, len(windows), GROUP):
-                out += self._run(windows[i : i + GROUP])
+            long = window * self._workers.merged
+            windows = [joined[:, start : min(start + long, full)] for start in range(0, full, long)]
+            at_once = GROUP // self._workers.merged
+            for i in range(0, len(windows), at_once):
+                out += self._run(windows[i : i + at_once])
             self._pending = [joined[:, full:].copy()]
             self._pending_samples -= full
         codes = np.concatenate(out, -1)
@@ -95,7 +97,7 @@ class StreamEncoder:
 
     @torch.inference_mode()
     def _run(self, windows: list[Samples]) -> list[Codes]:
-        """Windows of samples [C, WINDOW * hop] -> the codes of each, uint16 [C, n_q, up to WINDOW].
+        """Windows of samples [C, frames * hop] -> the codes of each, uint16 [C, n_q, up to frames].
 
         What hangs on the window before goes in order, and is quick; the rest goes in threads.
         """
@@ -107,8 +109,8 @@ class StreamEncoder:
 
     def _overlapped(self, samples: Samples) -> tuple[int, Tensor]:
         """Position of the window's first sub-frame, and its frames [C, S, 2 sub_frame]."""
-        first = self._windows * WINDOW * SUB_FRAMES
-        self._windows += 1
+        first = self._position
+        self._position += samples.shape[1] // self.codec.config.sub_frame
         x = torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self._tail.device)
         x = torch.cat([self._tail, x], 1)
         self._tail = x[:, -self.codec.config.sub_frame :].clone()

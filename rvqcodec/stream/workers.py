@@ -21,10 +21,13 @@ GROUP = 16  # windows at most that are worked on together
 
 
 class Workers:
-    """As many threads as torch may use where this is made; one on CUDA, which has its own order of work."""
+    """As many threads as torch may use where this is made; one on CUDA, which wants large operations instead.
+
+    merged: how many windows of a group become a single long one; the result is the same but for rounding.
+    """
 
     def __init__(self, device: torch.device) -> None:
-        self.count = torch.get_num_threads() if device.type == "cpu" else 1
+        self.count, self.merged = (torch.get_num_threads(), 1) if device.type == "cpu" else (1, GROUP)
         self._pool = ThreadPoolExecutor(self.count, "rvq", initializer=torch.set_num_threads, initargs=(1,))
 
     @contextmanager
