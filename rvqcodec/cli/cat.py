@@ -5,7 +5,7 @@ import os
 
 import click
 
-from rvqcodec.cli import shared
+from rvqcodec.cli import options, shared
 from rvqcodec.cli.names import Job
 from rvqcodec.cli.pipes import called, naming, writing
 from rvqcodec.cli.shared import STREAM
@@ -17,16 +17,9 @@ from rvqcodec.errors import RvqError
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option(
-    "-o",
-    "--output",
-    metavar="PATH",
-    default=STREAM,
-    show_default=True,
-    help="Result: a file, or - for stdout.",
-)
-@click.option("-f", "--force", is_flag=True, help="Overwrite a result that exists.")
-@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@options.RESULT
+@options.FORCE_ONE
+@options.QUIET
 @shared.guarded
 def cat(inputs: tuple[str, ...], output: str, force: bool, quiet: bool) -> None:
     """Join .rvq files without re-encoding: rvq cat one.rvq two.rvq -o both.rvq

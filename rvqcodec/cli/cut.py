@@ -4,7 +4,7 @@ import re
 
 import click
 
-from rvqcodec.cli import shared
+from rvqcodec.cli import options, shared
 from rvqcodec.cli.decode import Seconds
 from rvqcodec.cli.names import Job
 from rvqcodec.cli.pipes import called, reading, writing
@@ -21,16 +21,9 @@ from rvqcodec.errors import RvqError
 @click.option("--start", type=Seconds(), default="0", metavar="TIME", help="Keep from here: 90, 1:30 or 1:02:03.5.")
 @click.option("--duration", type=Seconds(), metavar="TIME", help="Keep so much.  [default: to the end]")
 @click.option("--frames", metavar="A:B", help="Keep the frames A to B (not with B) instead; either may be left out.")
-@click.option(
-    "-o",
-    "--output",
-    metavar="PATH",
-    default=STREAM,
-    show_default=True,
-    help="Result: a file, or - for stdout.",
-)
-@click.option("-f", "--force", is_flag=True, help="Overwrite a result that exists.")
-@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@options.RESULT
+@options.FORCE_ONE
+@options.QUIET
 @shared.guarded
 def cut(
     source: str,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import click
 
-from rvqcodec.cli import shared
+from rvqcodec.cli import options, shared
 from rvqcodec.cli.jobs import name_of, run_jobs
 from rvqcodec.cli.names import Job, plan
 from rvqcodec.cli.shared import STREAM, Batch
@@ -45,15 +45,14 @@ class Seconds(click.ParamType):
               show_default=True, help="Sample format of --raw output.")
 @click.option("--salvage", is_flag=True,
               help="Put silence for what is damaged and go on; exit code 1 if anything was lost.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-              help="Where the network runs; auto takes CUDA where there is one.")
+@options.DEVICE
 @click.option("--precision", type=click.Choice(["auto", "float32", "bf16"]), default="auto", show_default=True,
               help="Of the network's products; auto takes bf16 where the CPU has instructions for it.")
 @click.option("-r", "--recursive", is_flag=True, help="Take the .rvq files in folders, and below.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
               help="Files to decode at the same time.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
-@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@options.FORCE
+@options.QUIET
 @shared.guarded
 def decode(
     inputs: tuple[str, ...], output: str | None, to: str | None, codebooks: int | None, rate: int | None,

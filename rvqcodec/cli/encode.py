@@ -5,7 +5,7 @@ from collections.abc import Callable
 import click
 
 from rvqcodec import bitrate as bitrates
-from rvqcodec.cli import shared
+from rvqcodec.cli import options, shared
 from rvqcodec.cli.jobs import run_jobs
 from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
 from rvqcodec.cli.shared import STREAM, Batch
@@ -23,8 +23,7 @@ DEFAULT_BITRATE = "6kbps"
 @click.option("-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.")
 @click.option("--mono", is_flag=True, help="Mix all channels down to one.")
 @click.option("--model", metavar="ID", help="Model to use (see `rvq models`).")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-              help="Where the network runs; auto takes CUDA where there is one.")
+@options.DEVICE
 @click.option("--chunk", type=click.FloatRange(0.1, 10), metavar="SECONDS",
               help="Length of a chunk: what one error costs, and the delay in a pipe.  [default: 3.4]")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE",
@@ -38,8 +37,8 @@ DEFAULT_BITRATE = "6kbps"
 @click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
               help="Files to encode at the same time.")
 @click.option("--verify", is_flag=True, help="Read back what was written and compare.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
-@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@options.FORCE
+@options.QUIET
 @shared.guarded
 def encode(
     inputs: tuple[str, ...], bitrate: str | None, codebooks: int | None, output: str | None, mono: bool,

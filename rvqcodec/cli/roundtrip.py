@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rvqcodec import bitrate as bitrates
-from rvqcodec.cli import shared
+from rvqcodec.cli import options, shared
 from rvqcodec.cli.compare import judged_metrics, refuse_existing
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
               help="Bitrates, separated by commas, as for encode.")
 @click.option("--mono", is_flag=True, help="Mix all channels down to one first.")
 @click.option("--model", metavar="ID", help="Model to use (see `rvq models`).")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-              help="Where the network runs; auto takes CUDA where there is one.")
+@options.DEVICE
 @click.option("--visqol", is_flag=True, help="Measure ViSQOL too; takes about a second per second.")
 @click.option("--fast", is_flag=True, help="Leave out PESQ and STOI.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")

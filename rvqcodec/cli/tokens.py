@@ -10,7 +10,7 @@ import click
 
 from rvqcodec import bitrate as bitrates
 from rvqcodec import weights
-from rvqcodec.cli import shared
+from rvqcodec.cli import options, shared
 from rvqcodec.cli.jobs import name_of, run_jobs
 from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
 from rvqcodec.cli.pipes import reading, writing
@@ -26,11 +26,6 @@ from rvqcodec.tokens import PATTERNS, Layout, deinterleave
 ENDINGS = {".npz": "npz", ".npy": "npy", ".jsonl": "jsonl"}
 AUDIO = ("wav", "flac", "ogg")
 Progress = Callable[[float, float | None], None]
-
-DEVICE = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-    help="Where the network runs; auto takes CUDA where there is one.",
-)  # fmt: skip
 
 
 @click.group()
@@ -58,10 +53,10 @@ def tokens() -> None:
               help="For audio: codebooks a frame, over all channels; instead of -b.")
 @click.option("--mono", is_flag=True, help="For audio: mix all channels down to one.")
 @click.option("--model", metavar="ID", help="For audio: model to use (see `rvq models`).")
-@DEVICE
+@options.DEVICE
 @click.option("-r", "--recursive", is_flag=True, help="Take the audio and .rvq files in folders, and below.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
-@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@options.FORCE
+@options.QUIET
 @shared.guarded
 def encode(
     inputs: tuple[str, ...], output: str | None, to: str | None, pattern: str, boundaries: bool,
@@ -120,9 +115,9 @@ def encode(
 @click.option("--channels", type=click.IntRange(1, 8), metavar="N", help="For .npy: channels.  [default: 1]")
 @click.option("--rate", type=click.IntRange(8000, 192000), metavar="HZ", 
               help="For .npy: sample rate.  [default: the model's]")
-@DEVICE
-@click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
-@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@options.DEVICE
+@options.FORCE
+@options.QUIET
 @shared.guarded
 def decode(
     inputs: tuple[str, ...], output: str | None, to: str | None, lenient: bool, model: str | None, pattern: str | None,

@@ -4,7 +4,7 @@ import click
 
 from rvqcodec import bitrate as bitrates
 from rvqcodec.bitrate import format_kbps
-from rvqcodec.cli import shared
+from rvqcodec.cli import options, shared
 from rvqcodec.cli.names import plan
 from rvqcodec.cli.pipes import called, reading, writing
 from rvqcodec.cli.shared import STREAM, Batch
@@ -24,8 +24,8 @@ from rvqcodec.edit import trim as trim_file
 )
 @click.option("-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.  [default: -]")
 @click.option("-r", "--recursive", is_flag=True, help="Take the .rvq files in folders, and below.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
-@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@options.FORCE
+@options.QUIET
 @shared.guarded
 def trim(
     inputs: tuple[str, ...], bitrate: str | None, codebooks: int | None, output: str | None, recursive: bool,
