@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from rvqcodec import stream
 from rvqcodec.model import Codec
 from rvqcodec.stream import GROUP, WINDOW, StreamDecoder, StreamEncoder, frames_for, lookahead
-from rvqcodec.stream.workers import Workers
 from rvqcodec.training.evaluate import reconstruct
 
 HOP, SUB = 1176, 588
@@ -80,7 +80,8 @@ def test_windows_in_one_give_the_same_sound_but_for_rounding(monkeypatch: pytest
     lengths: list[int] = []
     analyse = Codec.envelope
     monkeypatch.setattr(Codec, "envelope", lambda self, x: lengths.append(x.shape[1]) or analyse(self, x))
-    monkeypatch.setattr(Workers, "__init__", lambda self, device: self.__dict__.update(count=1, merged=GROUP))
+    monkeypatch.setattr(stream.encoder, "merged", lambda device: GROUP)
+    monkeypatch.setattr(stream.decoder, "merged", lambda device: GROUP)
     encoder, decoder = StreamEncoder(tinycodec.shared(), 2, 8), StreamDecoder(tinycodec.shared(), 2)
     other = np.concatenate([encoder.push(samples, more=True), encoder.flush()], 2)
     assert lengths == [2 * WINDOW * n for n in (16, 4, 1)]

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -29,35 +29,13 @@ def test_shared_work_keeps_the_order(workers: Workers, count: int) -> None:
     assert workers.shared(late_if_early, range(count)) == [-i for i in range(count)]
 
 
-@pytest.mark.parametrize("count", [0, 1, 7])
-@pytest.mark.parametrize("steps", [1, 2, 5])
-def test_in_a_row_every_step_sees_the_items_in_order(workers: Workers, steps: int, count: int) -> None:
-    seen: list[list[int]] = [[] for _ in range(steps)]
+def test_an_error_comes_out(workers: Workers) -> None:
+    def fails(items: Sequence[int]) -> list[int]:
+        raise KeyError(items[0])
 
-    def step(index: int) -> Callable[[int], int]:
-        def one(item: int) -> int:
-            seen[index].append(item)
-            return item + 10
-
-        return one
-
-    made = workers.in_a_row([step(i) for i in range(steps)], range(count))
-    assert made == [i + 10 * steps for i in range(count)]
-    assert seen == [[i + 10 * k for i in range(count)] for k in range(steps)]
-
-
-@pytest.mark.parametrize("broken", [0, 1, 2])
-def test_an_error_comes_out(workers: Workers, broken: int) -> None:
-    def fails(item: object) -> list[int]:
-        raise KeyError(item)
-
-    steps: list[Callable[[int], object]] = [lambda item: item] * 3
-    steps[broken] = fails
-    with pytest.raises(KeyError):
-        workers.in_a_row(steps, range(5))
     with pytest.raises(KeyError):
         workers.shared(fails, range(5))
-    assert workers.in_a_row(steps[:broken] or [abs], range(3)) == [0, 1, 2]  # and work goes on afterwards
+    assert workers.shared(list, range(5)) == [0, 1, 2, 3, 4]  # and work goes on afterwards
 
 
 def test_operations_stay_on_their_thread(workers: Workers) -> None:

@@ -21,14 +21,9 @@ class Chain:
         if first < 0:
             x = x.clone()
             x[:, :-first] = 0
-        for i in range(len(self.blocks)):
-            x = self.step(i, x, first)
+        for i, block in enumerate(self.blocks):
+            x, self.pasts[i] = block.step(x, self.pasts[i], first - (i + 1) * FUTURE)
         return x
-
-    def step(self, index: int, x: Tensor, first: int) -> Tensor:
-        """The part of `push` that one block does; x is what the block before gave."""
-        y, self.pasts[index] = self.blocks[index].step(x, self.pasts[index], first - (index + 1) * FUTURE)
-        return y
 
 
 class CorrectionChain(Chain):

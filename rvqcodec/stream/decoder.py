@@ -1,21 +1,19 @@
 """StreamDecoder: codes to samples, window by window."""
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rvqcodec.config import SUB_FRAMES
 from rvqcodec.layers import PAST, Block, overlap_add
-from rvqcodec.model import Synthesis, by_sub_frame
+from rvqcodec.model import by_sub_frame
 from rvqcodec.stream.chain import Chain, Delay
-from rvqcodec.stream.workers import GROUP, Workers
+from rvqcodec.stream.workers import merged
 
 if TYPE_CHECKING:
     from rvqcodec.model import Codec
@@ -39,16 +37,6 @@ def _as_bf16(_: nn.Module, inputs: tuple[Any, ...]) -> Any:
     return inputs[0].bfloat16()
 
 
-@dataclass(frozen=True)
-class _Window:
-    """A window on its way through the decoder: x [C, S, D] begins at position `first`, less a block's lag each."""
-
-    first: int
-    x: Tensor
-    envelope: Tensor
-    used: Tensor
-
-
 class StreamDecoder:
     """Codes to samples at the model's rate.
 
@@ -61,12 +49,10 @@ class StreamDecoder:
         config = codec.config
         self.codec, self.channels = codec, channels
         like = codec.envelope_mean
-        self._workers = Workers(like.device)
+        self._merged = merged(like.device)
         blocks = [block for block in codec.decoder_net if isinstance(block, Block)]
         self._chain = Chain([in_bf16(block) for block in blocks] if bf16 else blocks, channels, like)
         assert self._chain.lag % SUB_FRAMES == 0, "the decoder must lag by whole frames"
-        between = [partial(self._block, i) for i in range(len(blocks))]
-        self._steps: list[Callable[[Any], Any]] = [self._begin, *between, self._head, self._end]
         self._envelopes, self._used = Delay(self._chain.lag), Delay(self._chain.lag)
         self._tail = like.new_zeros(channels, config.sub_frame)
         self._start = start_frame * SUB_FRAMES
@@ -86,7 +72,7 @@ class StreamDecoder:
         """codes uint16 [C, K, T], n_q per channel (rows from n_q on are ignored) -> float32 [C, n], n may be 0.
 
         The raw output begins with one sub-frame (`pre_skip`) before the recording's first sample. more: further codes
-        come without delay, so up to `GROUP` windows are waited for: faster on several cores.
+        come without delay, so several windows may be waited for: on CUDA they become one.
         """
         config = self.codec.config
         if codes.ndim != 3 or codes.shape[0] != self.channels:
@@ -101,7 +87,7 @@ class StreamDecoder:
         rows[:, :kept] = codes[:, :kept]
         rows[:, -1] = counts[:, None]
         self._frames += codes.shape[2]
-        return self._take(rows, GROUP if more else 1)
+        return self._take(rows, self._merged if more else 1)
 
     def flush(self) -> Samples:
         """The rest; in all frames * hop samples."""
@@ -121,19 +107,14 @@ class StreamDecoder:
             return np.zeros((self.channels, 0), np.float32)
         rows, self._pending = np.split(self._pending, [full * DECODER_WINDOW], 2)
         self._pending = self._pending.copy()
-        windows = np.split(rows, range(0, rows.shape[2], DECODER_WINDOW * self._workers.merged)[1:], 2)
-        out: list[Samples] = []
-        at_once = GROUP // self._workers.merged
-        with self._workers.one_core_each():
-            for i in range(0, len(windows), at_once):
-                out += self._workers.in_a_row(self._steps, windows[i : i + at_once])
-        samples = np.concatenate(out, 1)
+        long = DECODER_WINDOW * self._merged
+        samples = np.concatenate([self._window(rows[..., i : i + long]) for i in range(0, rows.shape[2], long)], 1)
         self._samples += samples.shape[1]
         return samples
 
     @torch.inference_mode()
-    def _begin(self, rows: Codes) -> _Window:
-        """A window of codes with their n_q [C, max_n_q + 1, frames] -> what the blocks get."""
+    def _window(self, rows: Codes) -> Samples:
+        """One window of codes with their n_q [C, max_n_q + 1, frames] -> samples [C, up to frames * hop]."""
         codec, config = self.codec, self.codec.config
         first = self._position
         self._position += rows.shape[2] * SUB_FRAMES
@@ -145,27 +126,13 @@ class StreamDecoder:
         latent = by_sub_frame(codec.waveform_quantizer.decode(codes[:, split : max(most, split)], n_q - split))
         used = n_q.repeat_interleave(SUB_FRAMES, 1)
         x = codec.decoder_in(torch.cat([latent, envelope], -1)) + codec.decoder_n_q(used)
-        return _Window(first, x, self._envelopes.push(envelope), self._used.push(used))
-
-    @torch.inference_mode()
-    def _block(self, index: int, window: _Window) -> _Window:
-        """The window behind one more block."""
-        return replace(window, x=self._chain.step(index, window.x, window.first))
-
-    @torch.inference_mode()
-    def _head(self, window: _Window) -> tuple[_Window, Synthesis]:
-        """What the blocks made of a window -> what the decoder network says of it."""
-        return window, self.codec.decoder_head(window.x, window.envelope)
-
-    @torch.inference_mode()
-    def _end(self, parts: tuple[_Window, Synthesis]) -> Samples:
-        """... -> samples [C, up to frames * hop]."""
-        codec, config = self.codec, self.codec.config
-        window, made = parts
-        position = window.first - self._chain.lag
-        count, start = made.waveform.shape[1], self._start + position
+        x = self._chain.push(x, first)
+        position = first - self._chain.lag
+        envelope, used = self._envelopes.push(envelope), self._used.push(used)
+        made = codec.decoder_head(x, envelope)
+        start, count = self._start + position, made.waveform.shape[1]
         noise = torch.stack([codec.noise(start, count, channel=i) for i in range(self.channels)])
-        coefficients = (made.waveform + made.noise_amplitude * noise) * (window.used > 0)[..., None]
+        coefficients = (made.waveform + made.noise_amplitude * noise) * (used > 0)[..., None]
         samples, self._tail = overlap_add(codec.transform.inverse(coefficients), self._tail)
         skip = max(0, -position) * config.sub_frame  # before the first frame that was pushed
         return samples[:, skip:].cpu().numpy()

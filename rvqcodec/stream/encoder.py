@@ -12,7 +12,7 @@ from rvqcodec.config import SUB_FRAMES
 from rvqcodec.model import by_frame, by_sub_frame
 from rvqcodec.stream.chain import CorrectionChain, Delay
 from rvqcodec.stream.delay import frames_for
-from rvqcodec.stream.workers import GROUP, Workers
+from rvqcodec.stream.workers import GROUP, Workers, merged
 
 if TYPE_CHECKING:
     from rvqcodec.model import Codec
@@ -35,7 +35,7 @@ class StreamEncoder:
         assert channels >= 1
         self.codec, self.channels, self.n_q = codec, channels, n_q
         like = codec.envelope_mean
-        self._workers = Workers(like.device)
+        self._workers, self._merged = Workers(like.device), merged(like.device)
         self._envelope_search = codec.envelope_quantizer.search()
         self._waveform_search = codec.waveform_quantizer.search()
         self._envelope_chain = CorrectionChain(codec.envelope_net, channels, like)
@@ -84,9 +84,9 @@ class StreamEncoder:
         if self._pending_samples >= window * group:
             joined = np.concatenate(self._pending, 1)
             full = joined.shape[1] // window * window
-            long = window * self._workers.merged
+            long = window * self._merged
             windows = [joined[:, start : min(start + long, full)] for start in range(0, full, long)]
-            at_once = GROUP // self._workers.merged
+            at_once = GROUP // self._merged
             for i in range(0, len(windows), at_once):
                 out += self._run(windows[i : i + at_once])
             self._pending = [joined[:, full:].copy()]

@@ -5,29 +5,29 @@ are shared out instead, each operation on one core: this also makes the result t
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-Step = Callable[[Any], Any]
 
 GROUP = 16  # windows at most that are worked on together
 
 
-class Workers:
-    """As many threads as torch may use where this is made; one on CUDA, which wants large operations instead.
+def merged(device: torch.device) -> int:
+    """How many windows become a single long one: on CUDA, which wants large operations; the same but for rounding."""
+    return 1 if device.type == "cpu" else GROUP
 
-    merged: how many windows of a group become a single long one; the result is the same but for rounding.
-    """
+
+class Workers:
+    """As many threads as torch may use where this is made; one on CUDA."""
 
     def __init__(self, device: torch.device) -> None:
-        self.count, self.merged = (torch.get_num_threads(), 1) if device.type == "cpu" else (1, GROUP)
+        self.count = torch.get_num_threads() if device.type == "cpu" else 1
         self._pool = ThreadPoolExecutor(self.count, "rvq", initializer=torch.set_num_threads, initargs=(1,))
 
     @contextmanager
@@ -46,39 +46,8 @@ class Workers:
         results = map(work, rows) if len(rows) < 2 else self._pool.map(work, rows)
         return [result for row in results for result in row]
 
-    def in_a_row(self, steps: Sequence[Step], items: Sequence[Any]) -> list[Any]:
-        """Every item through all steps. Threads share the steps: each does a few, on one item after the other."""
-        *others, last = _shared_out(steps, self.count if len(items) > 1 else 1)
-        others = [part for part in others if part]
-        made: Iterable[Any] = items
-        for part in others:
-            made = self._ahead(part, made, len(items))
-        return [_through(last, item) for item in made]
-
-    def _ahead(self, steps: Sequence[Step], items: Iterable[Any], count: int) -> Iterator[Any]:
-        """What the steps make of the items, made in a thread while the caller uses those before."""
-        results: SimpleQueue[Any] = SimpleQueue()
-
-        def work() -> None:
-            for item in items:
-                results.put(_through(steps, item))
-
-        done = self._pool.submit(work)
-        done.add_done_callback(results.put)  # ends the waiting if a step fails
-        for _ in range(count):
-            result = results.get()
-            if result is done:
-                done.result()
-            yield result
-
-
-def _through(steps: Sequence[Step], item: Any) -> Any:
-    for step in steps:
-        item = step(item)
-    return item
-
 
 def _shared_out(items: Sequence[In], rows: int) -> list[Sequence[In]]:
-    """The items in `rows` rows of equal length, or one shorter, the last above all: its thread writes the file too."""
+    """The items in `rows` rows of equal length, or one shorter."""
     bounds = [-(-len(items) * i // rows) for i in range(rows + 1)]
     return [items[a:b] for a, b in itertools.pairwise(bounds)]
