@@ -288,13 +288,17 @@ def print_stages(name: str, work: Callable[[], Any], found: dict[str, Any]) -> N
 
 
 def print_profile(name: str, work: Callable[[], Any]) -> None:
-    """The network's operations that take most of the time on the clock."""
+    """The network's operations that take most of the time, on one thread: the profiler sees no other."""
+    import torch
     from torch.profiler import ProfilerActivity, profile
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     start = time.process_time()
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         work()
     whole = time.process_time() - start
+    torch.set_num_threads(threads)
     events = sorted(seen.key_averages(), key=lambda event: -event.self_cpu_time_total)
     spent = [(event.key, event.self_cpu_time_total / 1e6, str(event.count)) for event in events]
     total = sum(seconds for _, seconds, _ in spent)
