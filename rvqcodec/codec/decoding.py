@@ -227,7 +227,7 @@ def _decoded(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[tup
             first = header.first_frame + start
             decoder = StreamDecoder(model.codec, header.coded_channels, start_frame=first, bf16=bf16)
             at = start * header.hop - header.pre_skip
-        # In groups, which are faster, as long as a group is wanted and nobody waits for the sound.
+        # On CUDA in groups, which are faster, while that much is wanted and nobody waits for the sound.
         more = reader.seekable and not part.ends_before(start + codes.shape[2])
         samples = decoder.push(codes, n_q, more=more)
         if samples.shape[1]:

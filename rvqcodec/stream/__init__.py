@@ -1,7 +1,8 @@
 """StreamEncoder and StreamDecoder: push blocks of any length, flush; numpy in and out.
 
 The network always works on windows of one fixed size at fixed positions, whatever the length of the blocks pushed:
-so any cutting of the input gives the same bits. Memory does not grow with the length.
+so any cutting of the input gives the same bits (on CUDA, where windows are merged: but for rounding). Memory does not
+grow with the length.
 """
 
 from rvqcodec.stream.decoder import DECODER_WINDOW, StreamDecoder
