@@ -43,9 +43,13 @@ def describe(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def foreseeable(error: Exception) -> bool:
-    """Whether it says all that a user needs; the GPU's lack of memory is told by name, torch is slow to import."""
-    return isinstance(error, (RvqError, OSError, MemoryError)) or type(error).__name__ == "OutOfMemoryError"
+# What may go wrong without a mistake of ours; of RuntimeErrors only torch's lack of memory (see `is_ours`).
+FORESEEN = (RvqError, OSError, MemoryError, RuntimeError)
+
+
+def is_ours(error: Exception) -> bool:
+    """Whether one of FORESEEN is a mistake of ours after all; torch's error is told by its name, to import no torch."""
+    return isinstance(error, RuntimeError) and type(error).__name__ != "OutOfMemoryError"
 
 
 def guarded(function: Callable[P, T]) -> Callable[P, T]:
@@ -71,8 +75,8 @@ def guarded(function: Callable[P, T]) -> Callable[P, T]:
         except _Terminated:
             _silence_stdout()
             _die_by("SIGTERM", 143)
-        except Exception as error:
-            if not foreseeable(error):
+        except FORESEEN as error:
+            if is_ours(error):
                 raise
             _silence_stdout()
             say(describe(error))
@@ -93,8 +97,8 @@ class Batch:
             yield
         except BrokenPipeError:
             raise
-        except Exception as error:
-            if not foreseeable(error):
+        except FORESEEN as error:
+            if is_ours(error):
                 raise
             text = describe(error)
             self.fail(text if text.startswith(name) else f"{name}: {text}")

@@ -5,9 +5,9 @@ so any cutting of the input gives the same bits (on CUDA, where windows are merg
 grow with the length.
 """
 
-from rvqcodec.stream.decoder import DECODER_WINDOW, StreamDecoder
+from rvqcodec.stream.decoder import StreamDecoder
 from rvqcodec.stream.delay import frames_for, lookahead
 from rvqcodec.stream.encoder import WINDOW, StreamEncoder
 from rvqcodec.stream.workers import GROUP
 
-__all__ = ["DECODER_WINDOW", "GROUP", "WINDOW", "StreamDecoder", "StreamEncoder", "frames_for", "lookahead"]
+__all__ = ["GROUP", "WINDOW", "StreamDecoder", "StreamEncoder", "frames_for", "lookahead"]
