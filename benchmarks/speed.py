@@ -253,25 +253,23 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
 def count_operations(device: str) -> dict[str, float]:
     """Floating-point operations of matrix products and convolutions (two a multiply-add), as torch counts them, that
     the network takes for one channel and second of audio at BITRATE."""
-    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from rvqcodec.bitrate import total_n_q
     from rvqcodec.codec import models
     from rvqcodec.stream import WINDOW, StreamDecoder, StreamEncoder
+    from rvqcodec.stream.workers import one_core_each
 
     codec = models.load(None, device).codec
     n_q, windows = total_n_q(BITRATE, 1), 4
     samples = np.zeros((1, windows * WINDOW * codec.config.hop), np.float32)
     counters = {name: FlopCounterMode(display=False) for name in ("encode", "decode")}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a counter sees its own thread only
-    with counters["encode"]:
-        StreamEncoder(codec, 1, n_q).push(samples)
     codes = np.zeros((1, n_q, windows * WINDOW), np.uint16)
-    with counters["decode"]:
-        StreamDecoder(codec, 1).push(codes, np.full(1, n_q))
-    torch.set_num_threads(threads)
+    with one_core_each():  # a counter sees its own thread only
+        with counters["encode"]:
+            StreamEncoder(codec, 1, n_q).push(samples)
+        with counters["decode"]:
+            StreamDecoder(codec, 1).push(codes, np.full(1, n_q))
     seconds = samples.shape[1] / codec.config.sample_rate
     return {name: counter.get_total_flops() / seconds for name, counter in counters.items()}
 
@@ -284,21 +282,19 @@ def print_stages(name: str, work: Callable[[], Any], found: dict[str, Any]) -> N
     total = sum(spent.values())
     found[name]["stages"] = spent
     rows = [[stage, f"{seconds:.3f}", f"{seconds / total:.1%}"] for stage, seconds in spent.items()]
-    print(table([f"{name}, by stage", "CPU s of its thread", "share"], rows), end="\n\n")
+    print(table([f"{name}, by stage", "CPU s", "share"], rows), end="\n\n")
 
 
 def print_profile(name: str, work: Callable[[], Any]) -> None:
     """The network's operations that take most of the time, on one thread: the profiler sees no other."""
-    import torch
     from torch.profiler import ProfilerActivity, profile
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    from rvqcodec.stream.workers import one_core_each
+
     start = time.process_time()
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
+    with one_core_each(), profile(activities=[ProfilerActivity.CPU]) as seen:
         work()
     whole = time.process_time() - start
-    torch.set_num_threads(threads)
     events = sorted(seen.key_averages(), key=lambda event: -event.self_cpu_time_total)
     spent = [(event.key, event.self_cpu_time_total / 1e6, str(event.count)) for event in events]
     total = sum(seconds for _, seconds, _ in spent)

@@ -42,7 +42,7 @@ PLACES: tuple[tuple[str, Any, str], ...] = (
 
 
 def spent(work: Callable[[], object]) -> dict[str, float]:
-    """Stage -> seconds of all its threads together, largest first."""
+    """Stage -> seconds of all its Python threads, largest first. Those that torch adds work beside them, uncounted."""
     clock = _Clock()
     kept = [(place, name, getattr(place, name)) for _, place, name in PLACES]
     try:

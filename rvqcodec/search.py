@@ -14,7 +14,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from rvqcodec.quantize import LatentQuantizer
 
-BLOCKS = 32
+BLOCKS = 32  # that a chain's entries are compared in: `cheapest` looks at the least of each first
 
 
 class Search:

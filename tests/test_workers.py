@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from rvqcodec.stream.workers import Workers
+from rvqcodec.stream.workers import Workers, one_core_each
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -40,7 +40,7 @@ def test_an_error_comes_out(workers: Workers) -> None:
 
 def test_operations_stay_on_their_thread(workers: Workers) -> None:
     before = torch.get_num_threads()
-    with workers.one_core_each():
+    with one_core_each():
         assert workers.shared(lambda row: [torch.get_num_threads()] * len(row), range(4)) == [1] * 4
     assert torch.get_num_threads() == before
     fresh: list[int] = []

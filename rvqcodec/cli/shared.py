@@ -34,7 +34,7 @@ def describe(error: BaseException) -> str:
     """An error as one line: ours as it is; the system's as "file: what is wrong"."""
     if isinstance(error, MemoryError):
         return "not enough memory; close other programs, or give fewer --jobs"
-    if isinstance(error, RuntimeError):
+    if gpu_is_full(error):
         return "not enough memory on the GPU; give --device cpu, or fewer --jobs"
     if isinstance(error, OSError) and error.strerror:
         name = error.filename
@@ -48,8 +48,13 @@ FORESEEN = (RvqError, OSError, MemoryError, RuntimeError)
 
 
 def is_ours(error: Exception) -> bool:
-    """Whether one of FORESEEN is a mistake of ours after all; torch's error is told by its name, to import no torch."""
-    return isinstance(error, RuntimeError) and type(error).__name__ != "OutOfMemoryError"
+    """Whether one of FORESEEN is a mistake of ours after all."""
+    return isinstance(error, RuntimeError) and not gpu_is_full(error)
+
+
+def gpu_is_full(error: BaseException) -> bool:
+    """Whether torch found no memory on a GPU; told by the error's name, to import no torch."""
+    return type(error).__name__ == "OutOfMemoryError"
 
 
 def guarded(function: Callable[P, T]) -> Callable[P, T]:

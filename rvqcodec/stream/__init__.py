@@ -6,8 +6,8 @@ grow with the length.
 """
 
 from rvqcodec.stream.decoder import StreamDecoder
-from rvqcodec.stream.delay import frames_for, lookahead
 from rvqcodec.stream.encoder import WINDOW, StreamEncoder
+from rvqcodec.stream.timing import frames_for, lookahead
 from rvqcodec.stream.workers import GROUP
 
 __all__ = ["GROUP", "WINDOW", "StreamDecoder", "StreamEncoder", "frames_for", "lookahead"]

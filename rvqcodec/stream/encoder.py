@@ -11,8 +11,8 @@ from torch import Tensor
 from rvqcodec.config import SUB_FRAMES
 from rvqcodec.model import by_frame, by_sub_frame
 from rvqcodec.stream.chain import CorrectionChain, Delay
-from rvqcodec.stream.delay import frames_for
-from rvqcodec.stream.workers import GROUP, Workers, merged
+from rvqcodec.stream.timing import frames_for
+from rvqcodec.stream.workers import GROUP, Workers, merged, one_core_each
 
 if TYPE_CHECKING:
     from rvqcodec.model import Codec
@@ -102,7 +102,7 @@ class StreamEncoder:
         What hangs on the window before goes in order, and is quick; the rest goes in threads.
         """
         shared = self._workers.shared
-        with self._workers.one_core_each():
+        with one_core_each():
             classical = shared(self._classical, [self._overlapped(window) for window in windows])
             shapes = shared(self._shapes, [self._corrected(*parts) for parts in classical])
             return shared(self._codes, [self._latent(*parts) for parts in shapes])

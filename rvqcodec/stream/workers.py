@@ -23,22 +23,23 @@ def merged(device: torch.device) -> int:
     return 1 if device.type == "cpu" else GROUP
 
 
+@contextmanager
+def one_core_each() -> Iterator[None]:
+    """Within it torch's operations run on the thread that calls them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class Workers:
     """As many threads as torch may use where this is made; one on CUDA."""
 
     def __init__(self, device: torch.device) -> None:
         self.count = torch.get_num_threads() if device.type == "cpu" else 1
         self._pool = ThreadPoolExecutor(self.count, "rvq", initializer=torch.set_num_threads, initargs=(1,))
-
-    @contextmanager
-    def one_core_each(self) -> Iterator[None]:
-        """Within it torch's operations run on the thread that calls them."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
     def shared(self, work: Callable[[Sequence[In]], Sequence[Out]], items: Sequence[In]) -> list[Out]:
         """What work makes of all items, in order; every thread gets a row of them."""

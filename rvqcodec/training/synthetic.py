@@ -86,11 +86,4 @@ def noise(t: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[n
 
 
 Kind = Callable[[npt.NDArray[np.float64], np.random.Generator], npt.NDArray[np.float64]]
-KINDS: tuple[Kind, ...] = (
-    tones,
-    tones,
-    glide,
-    harmonics,
-    clicks,
-    noise,
-)
+KINDS: tuple[Kind, ...] = (tones, tones, glide, harmonics, clicks, noise)  # steady tones twice as often
