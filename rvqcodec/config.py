@@ -15,7 +15,9 @@ class Config:
     sub_frame: int = 588  # samples, and MDCT coefficients
     bands: int = 24
     top_hz: float = 20000.0
-    coefficients: int = 256  # lowest MDCT coefficients that the latent carries
+    coefficients: int = 480  # lowest MDCT coefficients, of which a frame codes some
+    coded: int = 256  # ... so many: the blocks that the envelope expects to be largest
+    block: int = 8  # coefficients side by side
     dim: int = 384
     envelope_dim: int = 128
     expansion: int = 3
@@ -40,8 +42,8 @@ class Config:
 
     @property
     def latent(self) -> int:
-        """Width of a sub-frame's latent: envelope remainder and coefficients."""
-        return self.bands + self.coefficients
+        """Width of a sub-frame's latent: envelope remainder and the coefficients that are coded."""
+        return self.bands + self.coded
 
     @property
     def code_bits(self) -> int:

@@ -1,8 +1,9 @@
 """The network: `Codec`, which starts as a classical transform codec that training improves.
 
     envelope   band powers -> envelope codebooks -> quantized envelope A (amplitude per MDCT coefficient)
-    waveform   MDCT coefficients, flattened by A and the frame's level -> encoder -> waveform codebooks
-    decoder    both -> coefficients, corrected envelope, noise gains -> inverse MDCT
+    waveform   MDCT coefficients, flattened by A and the frame's level -> encoder -> packed: the largest,
+               going by A, in falling order -> waveform codebooks
+    decoder    both, unpacked -> coefficients, corrected envelope, noise gains -> inverse MDCT
 
 Shapes: B recordings or coded channels, S sub-frames (75 a second), T frames (S = 2 T), K codebooks.
 The methods here work on whole sequences or on parts of them and keep no state; `stream` keeps it.
@@ -16,13 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rvqcodec.config import SUB_FRAMES, Config, WeightsInfo
+from rvqcodec.envelope import Order, Prominence, by_frame, by_sub_frame
 from rvqcodec.layers import MDCT, Block, Correction, band_matrix, overlap_add, position_noise, start_as_identity
 from rvqcodec.quantize import LatentQuantizer, Quantized
 
 POWER_FLOOR = 1e-9  # of a coefficient: about -90 dB below full scale
 LEVEL_FLOOR = 1e-3  # of the frame level, so that silence is not blown up
 UNIT = 0.1  # RMS of a flattened coefficient, well below the envelope's values: it keeps loud corrections small
-FLAT_LIMIT = 40 * UNIT  # of a flattened coefficient: an onset that the quantized envelope missed must not explode
+FLAT_LIMIT = 160 * UNIT  # of a flattened, weighted coefficient: an onset that the envelope missed must not explode
 NOISE_SHARE = 0.74  # power of the coefficients' noise-like part against the band's mean power
 # How codes are searched: wider comes closer, at the price of speed (weights/MODEL_CARD.md, "What was tried").
 ENVELOPE_WIDTH, WAVEFORM_WIDTH, WAVEFORM_AHEAD = 6, 4, 3
@@ -46,16 +48,6 @@ class Synthesis:
     noise_amplitude: Tensor
 
 
-def by_frame(x: Tensor) -> Tensor:
-    """[B, S, D] -> [B, S / 2, 2 D]: the sub-frames of a frame side by side."""
-    return x.reshape(x.shape[0], -1, SUB_FRAMES * x.shape[2])
-
-
-def by_sub_frame(x: Tensor) -> Tensor:
-    """The inverse of `by_frame`."""
-    return x.reshape(x.shape[0], -1, x.shape[2] // SUB_FRAMES)
-
-
 def quantized(quantizer: LatentQuantizer, latent: Tensor, n_q: Tensor, decay: float) -> Quantized:
     """latent [B, T, L], n_q [B] -> by the nearest entries in training, with gradients; searched otherwise."""
     result: Quantized = quantizer(latent, n_q, decay) if quantizer.training else quantizer.quantize(latent, n_q)
@@ -71,7 +63,7 @@ class Codec(nn.Module):
         super().__init__()
         self.config = config
         c = config
-        latent, dim = c.latent, c.dim
+        dim = c.dim
         # encoder side (with the codebooks: the bitstream)
         self.envelope_mean: Tensor
         self.register_buffer("envelope_mean", torch.zeros(c.bands))
@@ -86,7 +78,7 @@ class Codec(nn.Module):
         self.encoder_net = Correction(
             inputs=2 * c.bands + c.sub_frame,
             dim=dim,
-            outputs=latent,
+            outputs=c.bands + c.coefficients,
             blocks=c.encoder_blocks,
             expansion=c.expansion,
         )
@@ -97,17 +89,19 @@ class Codec(nn.Module):
             dims=[both] * c.envelope_codebooks,
             width=ENVELOPE_WIDTH,
             ahead=c.envelope_codebooks,
+            weigh=Prominence(c),
         )
         fine = c.max_n_q - c.envelope_codebooks
         self.waveform_quantizer = LatentQuantizer(
-            latent=SUB_FRAMES * latent,
+            latent=SUB_FRAMES * c.latent,
             size=c.codebook_size,
             dims=[c.wide_dim if k < c.wide_codebooks else c.codebook_dim for k in range(fine)],
             width=WAVEFORM_WIDTH,
             ahead=WAVEFORM_AHEAD,
         )
         # decoder side
-        self.decoder_in = nn.Linear(latent + c.bands, dim)
+        self.decoder_in = nn.Linear(c.coefficients + 2 * c.bands, dim)
+        self.decoder_direct = nn.Parameter(torch.ones(c.coefficients))  # gain of the way around the network
         self.decoder_n_q = nn.Embedding(c.max_n_q + 1, dim)
         self.decoder_net = nn.ModuleList(Block(dim, c.expansion) for _ in range(c.decoder_blocks))
         self.decoder_out = nn.Linear(dim, c.bands + c.sub_frame)
@@ -130,6 +124,7 @@ class Codec(nn.Module):
         self.register_buffer("window", torch.hann_window(2 * c.sub_frame), persistent=False)
         self.register_buffer("smooth", smooth / smooth.sum(), persistent=False)
         self.register_buffer("importance", 1 / (1 + frequency / 1000), persistent=False)
+        self.order = Order(c, band_weights=self.band_weights, importance=self.importance)
         self._start_as_classical_codec(frequency)
 
     @property
@@ -143,9 +138,9 @@ class Codec(nn.Module):
         return self.info.weights_hash if self.info else bytes(8)
 
     def _start_as_classical_codec(self, frequency: Tensor) -> None:
-        """Identities on the main path, zero corrections, noise gain 0.7 above 1 kHz (design: "The start decides")."""
-        start_as_identity(self.decoder_in.weight, self.config.latent + self.config.bands)
-        start_as_identity(self.decoder_out.weight, self.config.latent)
+        """The latent unchanged, zero corrections, noise gain 0.7 above 1 kHz (design: "The start decides")."""
+        start_as_identity(self.decoder_in.weight, min(self.decoder_in.weight.shape))
+        start_as_identity(self.decoder_out.weight, self.config.bands)
         for parameter in (
             self.decoder_in.bias,
             self.decoder_out.bias,
@@ -189,20 +184,42 @@ class Codec(nn.Module):
         A^(1-p) times the frame's level: the level makes the waveform codebooks serve loud and quiet alike.
         """
         c = self.config
-        coded = amplitude[..., : c.coefficients].pow(2 * c.flatten) * self.importance[: c.coefficients].square()
-        level = by_frame(coded).mean(-1).sqrt() + LEVEL_FLOOR
+        power = amplitude[..., : c.coefficients].pow(2 * c.flatten) * self.importance[: c.coefficients].square()
+        level = (by_frame(power).sum(-1) / (SUB_FRAMES * c.coded)).sqrt() + LEVEL_FLOOR
         worth = (level.pow(c.level) / UNIT).repeat_interleave(SUB_FRAMES, 1)
         return amplitude.pow(1 - c.flatten) * worth[..., None]
 
     def encoder_features(self, envelope: Tensor, quantized: Tensor, coefficients: Tensor) -> Tensor:
         """[B, S, bands], [B, S, bands], [B, S, F] -> the encoder's input [B, S, 2 bands + F]."""
         worth = self.scale(self.amplitude(quantized))[..., : coefficients.shape[2]]
-        flat = (coefficients / worth).clamp(-FLAT_LIMIT, FLAT_LIMIT)
-        return torch.cat([envelope - quantized, flat, quantized], -1)
+        limit = FLAT_LIMIT / self.importance[: coefficients.shape[2]]
+        return torch.cat([envelope - quantized, (coefficients / worth).clamp(-limit, limit), quantized], -1)
 
     def analysed(self, features: Tensor) -> Tensor:
-        """The classical latent within the encoder's input: envelope remainders and the lowest coefficients."""
-        return features[..., : self.config.latent]
+        """What of the encoder's input is coded if no network corrects it [B, S, bands + coefficients]."""
+        return features[..., : self.config.bands + self.config.coefficients]
+
+    # ---- which coefficients are coded
+
+    def places(self, quantized: Tensor) -> Tensor:
+        """quantized envelope [B, S, bands], S even -> int64 [B, S, coded]: the coefficients that are coded."""
+        return self.order.forward(quantized, self.envelope_mean)
+
+    def pack(self, latent: Tensor, quantized: Tensor) -> Tensor:
+        """[B, S, bands + coefficients], quantized envelope [B, S, bands] -> what is coded [B, S, config.latent].
+
+        The coefficients of `places`, weighted by their importance.
+        """
+        c = self.config
+        weighted = latent[..., c.bands :] * self.importance[: c.coefficients]
+        return torch.cat([latent[..., : c.bands], weighted.gather(-1, self.places(quantized))], -1)
+
+    def unpack(self, latent: Tensor, quantized: Tensor) -> Tensor:
+        """The inverse of `pack`; coefficients that were not coded are zero."""
+        c = self.config
+        empty = latent.new_zeros(*latent.shape[:2], c.coefficients)
+        weighted = empty.scatter(-1, self.places(quantized), latent[..., c.bands :])
+        return torch.cat([latent[..., : c.bands], weighted / self.importance[: c.coefficients]], -1)
 
     # ---- whole sequences, for training
 
@@ -215,23 +232,31 @@ class Codec(nn.Module):
         corrected = by_frame(self.envelope_net.correct(envelope, envelope))
         shape = quantized(self.envelope_quantizer, corrected, n_q, decay)
         with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
-            features = self.encoder_features(envelope, by_sub_frame(shape.full), coefficients)
-        latent = by_frame(self.encoder_net.correct(self.analysed(features), features))
+            coarse = by_sub_frame(shape.full)
+            features = self.encoder_features(envelope, coarse, coefficients)
+        latent = by_frame(self.pack(self.encoder_net.correct(self.analysed(features), features), coarse.detach()))
         fine = quantized(self.waveform_quantizer, latent, n_q - self.config.envelope_codebooks, decay)
         return Analysis(shape, fine, corrected.detach(), latent.detach())
 
+    def decoder_features(self, latent: Tensor, envelope: Tensor) -> Tensor:
+        """unpacked latent, envelope [B, S, bands] -> the decoder's input: remainders, envelope, coefficients."""
+        bands = self.config.bands
+        return torch.cat([latent[..., :bands], envelope, latent[..., bands:]], -1)
+
     def synthesize(self, latent: Tensor, envelope: Tensor, n_q: Tensor) -> Synthesis:
-        """latent [B, S, latent], envelope [B, S, bands], n_q [B, S] -> what the decoder makes of them."""
-        x = self.decoder_in(torch.cat([latent, envelope], -1)) + self.decoder_n_q(n_q)
+        """unpacked latent [B, S, bands + coefficients], envelope [B, S, bands], n_q [B, S] -> what is made of them."""
+        x = self.decoder_in(self.decoder_features(latent, envelope)) + self.decoder_n_q(n_q)
         for block in self.decoder_net:
             x = block(x)
-        return self.decoder_head(x, envelope)
+        return self.decoder_head(x, latent, envelope)
 
-    def decoder_head(self, x: Tensor, envelope: Tensor) -> Synthesis:
-        """x [B, S, dim] (after the blocks), envelope [B, S, bands], S even."""
+    def decoder_head(self, x: Tensor, latent: Tensor, envelope: Tensor) -> Synthesis:
+        """x [B, S, dim] (after the blocks), the latent and the envelope that went in, S even."""
         bands = self.config.bands
         out, gain = self.decoder_out(x).float(), self.decoder_noise(x).float().clamp(-7, 2).exp()
-        waveform = out[..., bands:] * self.scale(self.amplitude(envelope))
+        direct = latent[..., bands:] * self.decoder_direct
+        flat = out[..., bands:] + F.pad(direct, (0, self.config.sub_frame - self.config.coefficients))
+        waveform = flat * self.scale(self.amplitude(envelope))
         amplitude = self.amplitude(envelope + out[..., :bands])
         left = NOISE_SHARE * amplitude.square() - self.smoothed(waveform.square())
         return Synthesis(waveform, gain * left.clamp_min(1e-12).sqrt())

@@ -3,7 +3,7 @@
 `ResidualQuantizer`, for vectors of any kind and without a network, is here too; `kmeans` makes it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -79,11 +79,20 @@ class Quantized:
 class LatentQuantizer(nn.Module):
     """A chain of codebooks, each on what the ones before left over. Source: SoundStream (Zeghidour et al., 2021)."""
 
-    def __init__(self, *, latent: int, size: int, dims: Sequence[int], width: int = 1, ahead: int = 0) -> None:
-        """dims: of each codebook's entries; width, ahead: how codes are searched (see `Search`)."""
+    def __init__(
+        self,
+        *,
+        latent: int,
+        size: int,
+        dims: Sequence[int],
+        width: int = 1,
+        ahead: int = 0,
+        weigh: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        """dims: of each codebook's entries; width, ahead, weigh: how codes are searched (see `Search`)."""
         super().__init__()
         self.codebooks = nn.ModuleList(Codebook(latent=latent, size=size, dim=dim) for dim in dims)
-        self.width, self.ahead = width, ahead
+        self.width, self.ahead, self.weigh = width, ahead, weigh
 
     @property
     def stages(self) -> list[Codebook]:
@@ -92,7 +101,7 @@ class LatentQuantizer(nn.Module):
 
     def search(self) -> Search:
         """What encodes with these codebooks, made ready once for many latents."""
-        return Search(self, width=self.width, ahead=self.ahead)
+        return Search(self, width=self.width, ahead=self.ahead, weigh=self.weigh)
 
     def encode(self, latent: Tensor, n_q: int) -> Tensor:
         """latent [B, T, L] -> codes int64 [B, n_q, T]."""

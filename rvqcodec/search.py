@@ -5,6 +5,7 @@ and on the codebooks up to `ahead` beyond its own, never on how many are kept. S
 first ones of a high bitrate, as with the nearest entry.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,16 +21,21 @@ BLOCKS = 32  # that a chain's entries are compared in: `cheapest` looks at the l
 class Search:
     """Finds codes for the codebooks of `quantizer` as they are now; make another one when they have changed.
 
-    width: chains that are followed (1: the nearest entry each time); ahead: codebooks looked at before a decision.
+    width: chains that are followed (1: the nearest entry each time); ahead: codebooks looked at before a decision;
+    weigh: from latents [B, T, L] to weights of their squared errors, for codebooks that see them without projection.
     """
 
-    def __init__(self, quantizer: "LatentQuantizer", *, width: int, ahead: int) -> None:
+    def __init__(
+        self, quantizer: "LatentQuantizer", *, width: int, ahead: int, weigh: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
         assert width >= 1
         assert ahead >= 0
         stages = quantizer.stages
-        self.width, self.ahead = width, ahead if width > 1 else 0
+        self.width, self.ahead, self.weigh = width, ahead if width > 1 else 0, weigh
         self.entries = [stage.entries.t().contiguous() for stage in stages]
         self.powers = [stage.entries.square().sum(1) for stage in stages]
+        self.doubled = [-2 * e for e in self.entries] if weigh else []
+        self.squares = [e.square() for e in self.entries] if weigh else []
         self.dims = [len(e) for e in self.entries]
         self.project_in = torch.cat([stage.project_in.weight for stage in stages]).t().contiguous()
         # What an entry takes away from the encodings of all later codebooks: everything stays in their few dimensions.
@@ -48,6 +54,7 @@ class Search:
         last = min(len(self.entries), n_q + self.ahead) if n_q else 0
         first = self.project_in[:, : sum(self.dims[:last])]
         left = torch.cat([x @ first for x in latent.flatten(0, 1).chunk(parts)])  # [n * chains, dims]
+        weight = self.weigh(latent).flatten(0, 1) if self.weigh else None
         n = len(left)
         cost = left.new_zeros(n, 1)
         open_codes = torch.zeros(n, 1, 0, dtype=torch.int64, device=latent.device)  # [n, chains, not decided]
@@ -55,7 +62,7 @@ class Search:
         for k in range(last):
             encoded, left = left[:, : self.dims[k]], left[:, self.dims[k] :]
             chains = cost.shape[1]
-            cost, parent, code = self._best(encoded, cost, k, parts)
+            cost, parent, code = self._best(encoded, cost, k, parts, weight)
             rows = (parent + torch.arange(0, n * chains, chains, device=latent.device)[:, None]).flatten()
             if left.shape[1]:
                 entry = F.embedding(code.flatten(), self.entries[k].t())
@@ -73,14 +80,24 @@ class Search:
         found = torch.stack(codes[:n_q], 1) if n_q else open_codes[:, 0]
         return found.view(*shape, n_q).transpose(1, 2)
 
-    def _best(self, encoded: Tensor, cost: Tensor, k: int, parts: int) -> tuple[Tensor, Tensor, Tensor]:
-        """encoded [n * chains, dim], cost [n, chains] -> the cheapest [n, width]: cost, chain they go on, code.
+    def _best(
+        self, encoded: Tensor, cost: Tensor, k: int, parts: int, weight: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """encoded [n * chains, dim], cost [n, chains], weight [n, dim] -> the cheapest [n, width]: cost, chain, code.
 
-        Sorted by cost. With orthonormal directions |c|^2 - 2 e.c is what entry c adds to the squared distance.
+        Sorted by cost; chain: the one they go on. With orthonormal directions |c|^2 - 2 e.c is what entry c adds to the
+        squared distance.
         """
         distance = encoded.new_empty(len(encoded), len(self.powers[k]))
-        for x, out in zip(encoded.chunk(parts), distance.chunk(parts), strict=True):
-            torch.addmm(self.powers[k], x, self.entries[k], alpha=-2, out=out)
+        if weight is None:
+            for x, out in zip(encoded.chunk(parts), distance.chunk(parts), strict=True):
+                torch.addmm(self.powers[k], x, self.entries[k], alpha=-2, out=out)
+        else:
+            chains = cost.shape[1]
+            weighted = (encoded.view(len(cost), chains, -1) * weight[:, None]).flatten(0, 1)
+            for x, w, out in zip(weighted.chunk(parts), weight.chunk(parts), distance.chunk(parts), strict=True):
+                torch.mm(x, self.doubled[k], out=out)
+                out.view(len(w), chains, -1).add_((w @ self.squares[k])[:, None])
         if self.width == 1:
             code = distance.argmin(1, keepdim=True)
             return cost, torch.zeros_like(code), code

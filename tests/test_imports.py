@@ -107,8 +107,9 @@ def files_of(room: str) -> list[Path]:
         ("codes", {"bitrate", "container", "errors", "files"}),
         ("tokenfile", {"codes", "container", "errors", "tokens"}),
         ("heading", {"codes", "config", "container"}),
-        ("model", {"config", "layers", "quantize"}),
-        ("stream", {"config", "layers", "model"}),
+        ("envelope", {"config"}),
+        ("model", {"config", "envelope", "layers", "quantize"}),
+        ("stream", {"config", "envelope", "layers", "model"}),
     ],
 )
 def test_rooms_import_only_what_is_below_them(room: str, may: set[str]) -> None:

@@ -7,8 +7,9 @@ import tinycodec
 import torch
 
 from rvqcodec.config import Config
+from rvqcodec.envelope import by_frame, by_sub_frame
 from rvqcodec.layers import FUTURE, MDCT, PAST, Block, band_matrix, mel, mel_to_hz, overlap_add, position_noise
-from rvqcodec.model import Codec, by_frame, by_sub_frame
+from rvqcodec.model import Codec
 
 CPU = torch.device("cpu")
 
@@ -164,22 +165,39 @@ def test_untrained_network_is_a_classical_codec() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         codec = Codec(tinycodec.CONFIG).eval()
-    config = codec.config
     x = torch.from_numpy(tinycodec.sound(588 * 41, seed=5))
     with torch.no_grad():
         frames = codec.frames(x)
         envelope, coefficients = codec.envelope(frames), codec.transform(frames)
         features = codec.encoder_features(envelope, envelope, coefficients)
-        latent = features[..., : config.bands + config.coefficients]
+        latent = codec.unpack(codec.pack(codec.analysed(features), envelope), envelope)
         out = codec.synthesize(latent, envelope, torch.full(envelope.shape[:2], 8))
-    carried, made = coefficients[..., : config.coefficients], out.waveform[..., : config.coefficients]
+        places = codec.places(envelope)
+    carried, made = coefficients.gather(-1, places), out.waveform.gather(-1, places)
     assert float((made - carried).square().mean() / carried.square().mean()) < 0.01
+    rest = torch.ones_like(coefficients).scatter(-1, places, 0) * out.waveform
+    assert float(rest.square().mean() / carried.square().mean()) < 0.01
     assert (out.noise_amplitude >= 0).all()
+
+
+def test_packing_and_unpacking_keeps_what_is_coded() -> None:
+    codec = tinycodec.shared()
+    config = codec.config
+    envelope = codec.envelope(codec.frames(torch.from_numpy(tinycodec.sound(588 * 9, channels=2))))
+    latent = torch.randn(2, 8, config.bands + config.coefficients, generator=torch.Generator().manual_seed(0))
+    packed = codec.pack(latent, envelope)
+    assert packed.shape == (2, 8, config.latent)
+    again = codec.unpack(packed, envelope)
+    kept = torch.zeros_like(latent[..., config.bands :]).scatter(-1, codec.places(envelope), 1.0)
+    assert (kept.sum(-1) == config.coded).all()
+    torch.testing.assert_close(again[..., config.bands :], latent[..., config.bands :] * kept)
+    torch.testing.assert_close(again[..., : config.bands], latent[..., : config.bands], atol=0, rtol=0)
 
 
 def test_decoder_knows_how_many_codebooks_there_were() -> None:
     codec = tinycodec.shared()
-    latent, envelope = torch.zeros(1, 4, codec.config.latent), torch.zeros(1, 4, codec.config.bands)
+    config = codec.config
+    latent, envelope = torch.zeros(1, 4, config.bands + config.coefficients), torch.zeros(1, 4, config.bands)
     few, many = (codec.synthesize(latent, envelope, torch.full((1, 4), n)) for n in (2, 8))
     assert (few.waveform != many.waveform).any()
 

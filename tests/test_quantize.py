@@ -161,6 +161,24 @@ def test_a_search_that_drops_nothing_finds_the_best() -> None:
     torch.testing.assert_close(found, best, atol=1e-4, rtol=1e-4)
 
 
+def test_weights_say_which_errors_count() -> None:
+    """As above, with weights of each frame's own, for two codebooks that see the latent as it is."""
+    latent = vectors(2, 25, 12)
+    weight = torch.rand(latent.shape, generator=torch.Generator().manual_seed(3)) * 9
+    made = LatentQuantizer(latent=12, size=16, dims=[12, 12], width=16, ahead=2, weigh=lambda x: weight)
+    for stage in made.stages:
+        torch.nn.init.eye_(stage.project_in.weight)
+        torch.nn.init.eye_(stage.project_out.weight)
+        stage.entries.normal_(0, 1, generator=torch.Generator().manual_seed(4))
+    made.requires_grad_(False)
+    pairs = (made.stages[0].entries[:, None] + made.stages[1].entries[None]).flatten(0, 1)
+    best = ((latent[:, :, None] - pairs).square() * weight[:, :, None]).sum(3).min(2).values
+    for parts in (1, 2):
+        codes = made.search().encode(latent, 2, parts)
+        found = ((made.decode(codes, torch.full((2, 25), 2)) - latent).square() * weight).sum(2)
+        torch.testing.assert_close(found, best, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("size", [2, 16, 63, 64, 96, 1024])
 @pytest.mark.parametrize("chains", [1, 4])
 def test_the_cheapest_of_all_chains(size: int, chains: int) -> None:

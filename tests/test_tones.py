@@ -1,4 +1,4 @@
-"""Pure tones through the shipped model: no recording holds them, and codebooks made of recordings alone lost them."""
+"""Pure tones through the shipped model: no recording holds them, and whatever leaves a coefficient out loses one."""
 
 import numpy as np
 import pytest
@@ -18,15 +18,16 @@ def through(x: np.ndarray, n_q: int) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("amplitude", [0.5, 0.003])
-@pytest.mark.parametrize("frequency", [60, 220, 440, 1000])
-def test_a_low_tone_keeps_level_and_waveform(frequency: int, amplitude: float) -> None:
+@pytest.mark.parametrize("frequency", [60, 220, 440, 1000, 3000, 6000, 10_000, 13_000])
+def test_a_tone_keeps_level_and_waveform(frequency: int, amplitude: float) -> None:
     tone = amplitude * np.sin(2 * np.pi * frequency * np.arange(2 * RATE) / RATE)
     level, snr = through(tone, 16)
     assert abs(level) < 1.5
     assert snr > 8
 
 
-@pytest.mark.parametrize("frequency", [6000, 10_000])
-def test_noise_stands_in_for_a_high_tone_at_about_its_level(frequency: int) -> None:
-    level, _ = through(0.5 * np.sin(2 * np.pi * frequency * np.arange(2 * RATE) / RATE), 16)
-    assert abs(level) < 9
+def test_a_glide_is_followed() -> None:
+    time = np.arange(4 * RATE) / RATE
+    level, snr = through(0.3 * np.sin(2 * np.pi * (200 * time + 1000 * time**2)), 16)  # to 8.2 kHz
+    assert abs(level) < 1.5
+    assert snr > 8

@@ -24,7 +24,7 @@ from rvqcodec.training.loop import run
 from rvqcodec.training.options import Options, check, parse_settings
 from rvqcodec.training.profile import profile
 from rvqcodec.training.session import Request, begin
-from rvqcodec.training.start import refit, start_from_data, start_quantizer
+from rvqcodec.training.start import nearest, refit, start_from_data, start_quantizer
 from rvqcodec.training.trainer import Trainer
 from rvqcodec.weights import bitstream_sha256
 
@@ -405,3 +405,10 @@ def test_profile_times_every_part(pool: Pool, tmp_path: Path) -> None:
     assert all(seconds > 0 for seconds in found.seconds.values())
     assert found.audio_seconds == pytest.approx(2 * 4 * 8 * 588 / 44100)
     assert found.speed > 0
+
+
+@pytest.mark.parametrize("size", [64, 10])
+def test_nearest_entries(size: int) -> None:
+    random = torch.Generator().manual_seed(size)
+    entries, vectors = torch.randn(size, 3, generator=random), torch.randn(2500, 3, generator=random)
+    assert (nearest(entries, vectors) == torch.cdist(vectors, entries).argmin(1)).all()

@@ -13,7 +13,9 @@ from rvqcodec.model import Codec
 
 CONFIG = Config(
     bands=8,
-    coefficients=16,
+    coefficients=32,
+    coded=16,
+    block=4,
     dim=32,
     envelope_dim=16,
     expansion=2,

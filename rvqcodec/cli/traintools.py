@@ -100,9 +100,7 @@ def figures(data: Path, cache: Path, model: str | None, checkpoint: Path | None,
 @click.option(
     "--minutes",
     type=click.FloatRange(0, min_open=True),
-    default=20.0,
-    show_default=True,
-    help="How much of it, spread evenly.",
+    help="How much of it, spread evenly. [default: all]",
 )
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -112,7 +110,7 @@ def usage(
     cache: Path,
     model: str | None,
     checkpoint: Path | None,
-    minutes: float,
+    minutes: float | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -123,7 +121,7 @@ def usage(
     codec = chosen_codec(model, checkpoint)
     arrays = cached_arrays(data, cache, codec.config.sample_rate, quiet=False)
     with shared.Progress(label="encoding", unit="excerpts", quiet=False) as bar:
-        found = measure_usage(codec, arrays, seconds=60 * minutes, shown=bar.to)
+        found = measure_usage(codec, arrays, seconds=60 * minutes if minutes else None, shown=bar.to)
     if as_json:
         fields = {"frames": found.frames, "bits": found.code_bits, "entropy": found.entropy, "unused": found.unused}
         click.echo(json.dumps(fields))

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from rvqcodec.config import SUB_FRAMES
+from rvqcodec.envelope import by_sub_frame
 from rvqcodec.layers import PAST, Block, overlap_add
-from rvqcodec.model import by_sub_frame
 from rvqcodec.stream.chain import Chain, Delay
 from rvqcodec.stream.workers import merged
 
@@ -53,7 +53,7 @@ class StreamDecoder:
         blocks = [block for block in codec.decoder_net if isinstance(block, Block)]
         self._chain = Chain([in_bf16(block) for block in blocks] if bf16 else blocks, channels, like)
         assert self._chain.lag % SUB_FRAMES == 0, "the decoder must lag by whole frames"
-        self._envelopes, self._used = Delay(self._chain.lag), Delay(self._chain.lag)
+        self._latents, self._envelopes, self._used = (Delay(self._chain.lag) for _ in range(3))
         self._tail = like.new_zeros(channels, config.sub_frame)
         self._start = start_frame * SUB_FRAMES
         self._position = 0  # of the next window, in sub-frames
@@ -123,13 +123,14 @@ class StreamDecoder:
         most = int(n_q.max())
         split = config.envelope_codebooks
         envelope = by_sub_frame(codec.envelope_quantizer.decode(codes[:, : min(most, split)], n_q))
-        latent = by_sub_frame(codec.waveform_quantizer.decode(codes[:, split : max(most, split)], n_q - split))
+        packed = codec.waveform_quantizer.decode(codes[:, split : max(most, split)], n_q - split)
+        latent = codec.unpack(by_sub_frame(packed), envelope)
         used = n_q.repeat_interleave(SUB_FRAMES, 1)
-        x = codec.decoder_in(torch.cat([latent, envelope], -1)) + codec.decoder_n_q(used)
+        x = codec.decoder_in(codec.decoder_features(latent, envelope)) + codec.decoder_n_q(used)
         x = self._chain.push(x, first)
         position = first - self._chain.lag
-        envelope, used = self._envelopes.push(envelope), self._used.push(used)
-        made = codec.decoder_head(x, envelope)
+        latent, envelope, used = self._latents.push(latent), self._envelopes.push(envelope), self._used.push(used)
+        made = codec.decoder_head(x, latent, envelope)
         start, count = self._start + position, made.waveform.shape[1]
         noise = torch.stack([codec.noise(start, count, channel=i) for i in range(self.channels)])
         coefficients = (made.waveform + made.noise_amplitude * noise) * (used > 0)[..., None]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rvqcodec.config import SUB_FRAMES
-from rvqcodec.model import by_frame, by_sub_frame
+from rvqcodec.envelope import by_frame, by_sub_frame
 from rvqcodec.stream.chain import CorrectionChain, Delay
 from rvqcodec.stream.timing import frames_for
 from rvqcodec.stream.workers import GROUP, Workers, merged, one_core_each
@@ -44,7 +44,7 @@ class StreamEncoder:
         assert lag % SUB_FRAMES == 0, "the envelope must lag by whole frames"
         self._envelopes, self._coefficients = Delay(lag), Delay(lag)
         odd = self._encoder_chain.lag % SUB_FRAMES
-        self._latents = Delay(odd)
+        self._latents, self._quantized = Delay(odd), Delay(self._encoder_chain.lag + odd)
         self._shape_codes = Delay((self._encoder_chain.lag + odd) // SUB_FRAMES)
         self._lag = (lag + self._encoder_chain.lag + odd) // SUB_FRAMES  # frames
         self._tail = like.new_zeros(channels, config.sub_frame)
@@ -141,19 +141,21 @@ class StreamEncoder:
             found.append((first, own, codec.encoder_features(envelope, quantized, coefficients)))
         return found
 
-    def _latent(self, first: int, codes: Tensor, features: Tensor) -> tuple[int, Tensor, Tensor]:
-        """The waveform's latent [C, T, ...], and before it the envelope's codes, which now lag with it."""
+    def _latent(self, first: int, codes: Tensor, features: Tensor) -> tuple[int, Tensor, Tensor, Tensor]:
+        """The waveform's latent [C, S, ...], and before it the envelope's codes and the quantized envelope, as late."""
         latent = self._latents.push(self._encoder_chain.correct(self.codec.analysed(features), features, first))
         frame = (first + self._envelope_chain.lag) // SUB_FRAMES
-        return frame, self._shape_codes.push(codes.transpose(1, 2)).transpose(1, 2), by_frame(latent)
+        quantized = self._quantized.push(features[..., -self.codec.config.bands :])
+        return frame, self._shape_codes.push(codes.transpose(1, 2)).transpose(1, 2), quantized, latent
 
     @torch.inference_mode()
-    def _codes(self, windows: Sequence[tuple[int, Tensor, Tensor]]) -> list[Codes]:
+    def _codes(self, windows: Sequence[tuple[int, Tensor, Tensor, Tensor]]) -> list[Codes]:
         """All codes of each window [C, n_q, T], without what lies before the recording's first frame."""
         n_q = max(0, self.n_q - self.codec.config.envelope_codebooks)
-        fine = self._waveform_search.encode(torch.cat([latent for _, _, latent in windows]), n_q, len(windows))
+        latents = torch.cat([by_frame(self.codec.pack(latent, quantized)) for _, _, quantized, latent in windows])
+        fine = self._waveform_search.encode(latents, n_q, len(windows))
         done = []
-        for (frame, shape_codes, _), codes in zip(windows, fine.split(self.channels), strict=True):
+        for (frame, shape_codes, _, _), codes in zip(windows, fine.split(self.channels), strict=True):
             both = torch.cat([shape_codes[:, : self.n_q], codes], 1)
             done.append(both[..., max(0, self._lag - frame) :].cpu().numpy().astype(np.uint16))
         return done

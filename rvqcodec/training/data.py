@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,11 @@ from rvqcodec.errors import AudioError
 from rvqcodec.training import synthetic
 
 Samples = npt.NDArray[np.float32]
+Made = TypeVar("Made")
 SHARES = {"speech": 0.40, "music": 0.47, "sound": 0.13}  # of the crops; by the start of a file's name
 ENDINGS = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
+QUIET = 1e-3  # RMS of a crop below which another is looked for
+MOST_VOICE = 3.0  # gain of a voice that is put on top of music
 HOLD_OUT = 25  # every 25th file (by the hash of its name) is never trained on and serves to choose between runs
 
 
@@ -123,16 +127,9 @@ class Pool:
                 continue
             start = int(rng.integers(0, track.shape[1] - n))
             both = track[:, start : start + n].astype(np.float32) / 32768
-            kind = rng.random()
-            if len(both) == 1:
-                x = both[0]
-            elif kind < 0.6:
-                x = both.mean(0)
-            elif kind < 0.9:
-                x = both[int(rng.integers(2))]
-            else:
-                x = (both[0] - both[1]) / 2
-            if np.sqrt(np.mean(x * x)) > 1e-3 or rng.random() < 0.05:
+            left, right = ways_to_mono(rng)
+            x = both[0] if len(both) == 1 else np.float32(left) * both[0] + np.float32(right) * both[1]
+            if np.sqrt(np.mean(x * x)) > QUIET or rng.random() < 0.05:
                 break
         return x
 
@@ -146,7 +143,7 @@ class Pool:
         if domain == "music" and "speech" in self.domains and rng.random() < self.mix.voice_over:
             voice = self.cut("speech", n, rng)
             level = np.sqrt(np.mean(x * x)) / (np.sqrt(np.mean(voice * voice)) + 1e-4)
-            x = x + voice * min(level * 10 ** (rng.uniform(-3, 9) / 20), 3.0)
+            x = x + voice * min(level * 10 ** (rng.uniform(-3, 9) / 20), MOST_VOICE)
         gain = 10 ** (rng.uniform(self.mix.quietest, self.mix.loudest) / 20)
         peak = float(np.abs(x).max())
         if peak * gain > 1:
@@ -160,16 +157,31 @@ class Pool:
 
     def batches(self, size: int, n: int, seed: int, first: int, *, workers: int = 1) -> Generator[Samples, None, None]:
         """The batches of steps `first`, `first` + 1, ..., made ahead by threads; close it when done."""
-        with ThreadPoolExecutor(workers, "batches") as makers:
-            ahead = deque(makers.submit(self.batch, size, n, seed, first + i) for i in range(workers + 3))
-            try:
-                for step in itertools.count(first + len(ahead)):
-                    ready = ahead.popleft()
-                    ahead.append(makers.submit(self.batch, size, n, seed, step))
-                    yield ready.result()
-            finally:
-                for batch in ahead:
-                    batch.cancel()
+        return made_ahead(lambda step: self.batch(size, n, seed, step), first, workers)
+
+
+def ways_to_mono(rng: np.random.Generator) -> tuple[float, float]:
+    """Weights of left and right: mid 60 %, left or right 30 %, side 10 %."""
+    kind = rng.random()
+    if kind < 0.6:
+        return 0.5, 0.5
+    if kind < 0.9:
+        return (1.0, 0.0) if kind < 0.75 else (0.0, 1.0)
+    return 0.5, -0.5
+
+
+def made_ahead(make: Callable[[int], Made], first: int, workers: int) -> Generator[Made, None, None]:
+    """make(first), make(first + 1), ... without end, made ahead by threads; close it when done."""
+    with ThreadPoolExecutor(workers, "batches") as makers:
+        ahead = deque(makers.submit(make, first + i) for i in range(workers + 3))
+        try:
+            for step in itertools.count(first + len(ahead)):
+                ready = ahead.popleft()
+                ahead.append(makers.submit(make, step))
+                yield ready.result()
+        finally:
+            for one in ahead:
+                one.cancel()
 
 
 def _mapped(array: Path) -> npt.NDArray[np.int16]:

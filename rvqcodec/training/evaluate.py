@@ -9,8 +9,9 @@ import numpy.typing as npt
 import torch
 
 from rvqcodec.config import SUB_FRAMES
+from rvqcodec.envelope import by_sub_frame
 from rvqcodec.metrics import PERCEPTUAL, measure, missing
-from rvqcodec.model import Codec, by_sub_frame
+from rvqcodec.model import Codec
 from rvqcodec.training.data import held_out
 
 Samples = npt.NDArray[np.float32]
@@ -41,7 +42,8 @@ def reconstruct(codec: Codec, samples: Samples, n_q: int) -> Samples:
     padded[sub : sub + len(samples)] = samples
     x = torch.from_numpy(padded)[None].to(codec.envelope_mean.device)
     parts = codec.quantize(x, torch.tensor([n_q], device=x.device))
-    envelope, latent = by_sub_frame(parts.envelope.latent), by_sub_frame(parts.waveform.latent)
+    envelope = by_sub_frame(parts.envelope.latent)
+    latent = codec.unpack(by_sub_frame(parts.waveform.latent), envelope)
     used = torch.full(envelope.shape[:2], n_q, device=x.device)
     for after_the_end in (envelope, latent, used):
         after_the_end[:, SUB_FRAMES * frames :] = 0

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
+from torch import Tensor
 
+from rvqcodec.envelope import on_steps
 from rvqcodec.errors import WeightsError
 from rvqcodec.model import Codec
 from rvqcodec.training import checkpoint
@@ -42,7 +44,7 @@ def export(
     model id in `folder` has another bitstream, so that files of one could not be decoded with the other.
     """
     state = checkpoint.read(source)
-    tensors = {name: t.half().contiguous() for name, t in state["average"].items()}
+    tensors = {name: shipped(name, t).half().contiguous() for name, t in state["average"].items()}
     broken = [name for name, t in tensors.items() if not torch.isfinite(t).all()]
     if broken:
         raise WeightsError(f"{source}: {broken[0]} does not fit float16; train with a lower rate")
@@ -72,6 +74,12 @@ def export(
     write(path, data)
     write(card, (json.dumps(description, indent=2) + "\n").encode())
     return card
+
+
+def shipped(name: str, tensor: Tensor) -> Tensor:
+    """A weight as it is shipped: envelope codebooks move in training, but `Order` needs them on steps."""
+    envelope = name.startswith("envelope_quantizer") and name.endswith(".entries")
+    return on_steps(tensor) if envelope else tensor
 
 
 def write(path: Path, data: bytes) -> None:

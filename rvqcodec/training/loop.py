@@ -35,7 +35,7 @@ def run(trainer: Trainer, *, shown: Callable[[float], None] = lambda share: None
         saved = clock = time.monotonic()
         while not stopped and trainer.share_done() < 1:
             with trainer.part("data"):
-                batch = torch.from_numpy(next(batches))
+                batch = torch.as_tensor(next(batches))
             for name, value in trainer.step(batch).items():
                 p.sums.setdefault(name, []).append(value)
             now = time.monotonic()

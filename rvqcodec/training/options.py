@@ -37,7 +37,7 @@ class Options:
     judge_rate: float = 4e-4
     judge_channels: int = 16
     decoder_only: bool = False
-    start_batches: int = 224  # of 32 crops, from which means and codebooks are set
+    start_batches: int = 330  # of 32 crops, from which means and codebooks are set
     carrier_steps: int = 1500  # that make the decoder's noise, in a new run
     seed: int = 0
     save_minutes: float = 5.0

@@ -58,7 +58,7 @@ def profile(trainer: Trainer, steps: int) -> Profile:
             trainer.part = clock.part
         with trainer.part("data"):
             batch = trainer.pool.batch(options.batch, trainer.samples, options.seed + 2, trainer.progress.step)
-        trainer.step(torch.from_numpy(batch))
+        trainer.step(torch.as_tensor(batch))
     config = trainer.codec.config
     audio = steps * options.batch * options.sub_frames * config.sub_frame / config.sample_rate
     return Profile(clock.seconds, steps, audio)

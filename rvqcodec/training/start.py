@@ -7,27 +7,29 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rvqcodec.config import SUB_FRAMES
-from rvqcodec.model import Codec, by_frame, by_sub_frame
+from rvqcodec.envelope import by_frame, by_sub_frame, on_steps
+from rvqcodec.model import Codec
 from rvqcodec.quantize import LatentQuantizer
+from rvqcodec.search import BLOCKS
 
 ROUNDS = 8
-CHUNK = 16384  # vectors that are compared with all entries at once
+CHUNK = 16384  # vectors that are worked on at once
+ROWS = 1024  # ... that are compared with all entries at once: the distances stay in the cache
 REMAINDER_WEIGHT = 0.2  # importance of the envelope remainders beside the coefficients
 REFIT_FRAMES, REFIT_ROUNDS, REFIT_SWEEPS = 300_000, 4, 3
 PRIOR = 20  # frames that an entry's old place counts for
-LOUDEST = 0.98  # quantile of the latents' norms above which they are limited: outliers must not own entries
-
-
-def limited(latent: Tensor, weight: Tensor) -> Tensor:
-    """latent [n, L], the longest (by weight * latent) shortened to the length that the share LOUDEST of them keeps."""
-    norm = (latent * weight).norm(dim=1)
-    return latent * (norm.quantile(LOUDEST) / norm.clamp_min(1e-9)).clamp_max(1)[:, None]
 
 
 def nearest(entries: Tensor, vectors: Tensor) -> Tensor:
-    """Index of the nearest entry for every vector."""
-    half = entries.square().sum(1)
-    return torch.cat([torch.addmm(half, v, entries.t(), alpha=-2).argmin(1) for v in vectors.split(CHUNK)])
+    """Index of the nearest entry for every vector; of several the first in its column of BLOCKS."""
+    power, columns = entries.square().sum(1), BLOCKS if len(entries) % BLOCKS == 0 else 1
+    found = []
+    for some in vectors.split(ROWS):
+        distance = torch.addmm(power, some, entries.t(), alpha=-2).view(len(some), -1, columns)
+        column = distance.amin(1).argmin(1)  # argmin alone takes twice as long: only amin uses vector instructions
+        best = distance.gather(2, column[:, None, None].expand(-1, distance.shape[1], 1)).squeeze(2).argmin(1)
+        found.append(best * columns + column)
+    return torch.cat(found)
 
 
 def k_means(vectors: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -73,26 +75,27 @@ def start_quantizer(quantizer: LatentQuantizer, latent: Tensor, weight: Tensor, 
 def start_from_data(codec: Codec, crops: Callable[[int], Tensor], few: int, more: int, frames: int) -> None:
     """Set the envelope's mean and all codebooks from few + more batches of crops [B, (S + 1) * sub_frame] (S even).
 
-    The waveform codebooks are made from `few` of them and polished with the rest: entries of many dimensions fit the
-    crops that made them better than any others, and more crops are what helps.
+    The waveform codebooks are made from `few` of them and polished with the rest, `few` at a time: entries of many
+    dimensions fit the crops that made them better than any others, and more crops are what helps.
     """
     sums = [codec.envelope(codec.frames(crops(i))).mean((0, 1)) for i in range(few)]
     codec.envelope_mean.add_(torch.stack(sums).mean(0) / codec.config.envelope_scale)
     envelope_weight, waveform_weight = weights(codec)
-    flat = torch.cat([envelope_latent(codec, crops(i)).flatten(0, 1) for i in range(few + more)])
+    flat = torch.cat([envelope_latent(codec, crops(i)).flatten(0, 1) for i in range(2 * few)])
     start_quantizer(codec.envelope_quantizer, flat, envelope_weight, frames)
     refit(codec.envelope_quantizer, flat)
     flat = torch.cat([waveform_latent(codec, crops(i)) for i in range(few)])
-    start_quantizer(codec.waveform_quantizer, limited(flat, waveform_weight), waveform_weight, frames)
-    if more:
-        seen = len(flat)
-        flat = torch.cat([waveform_latent(codec, crops(few + i)) for i in range(more)])
-        polish_quantizer(codec.waveform_quantizer, flat, waveform_weight, seen)
+    start_quantizer(codec.waveform_quantizer, flat, waveform_weight, frames)
+    seen = len(flat)
+    for begin in range(few, few + more, few):
+        flat = torch.cat([waveform_latent(codec, crops(i)) for i in range(begin, min(begin + few, few + more))])
+        polish_quantizer(codec.waveform_quantizer, flat, seen)
+        seen += len(flat)
 
 
-def polish_quantizer(quantizer: LatentQuantizer, latent: Tensor, weight: Tensor, seen: int) -> None:
+def polish_quantizer(quantizer: LatentQuantizer, latent: Tensor, seen: int) -> None:
     """Two rounds of k-means a codebook on latent [n, L], in which the frames seen before count as they did."""
-    left = limited(latent, weight)
+    left = latent.clone()
     for codebook in quantizer.stages:
         encoded = codebook.project_in(left)
         before = codebook.usage / codebook.usage.sum() * seen
@@ -127,6 +130,7 @@ def refit(quantizer: LatentQuantizer, latent: Tensor) -> None:
                 stage.entries.copy_(total / (number + PRIOR))
                 left -= F.embedding(chosen, stage.entries)
     for stage in quantizer.stages:
+        stage.entries.copy_(on_steps(stage.entries))
         stage.total.copy_(stage.entries * stage.usage[:, None])
 
 
@@ -144,13 +148,13 @@ def waveform_latent(codec: Codec, x: Tensor) -> Tensor:
     quantized = by_sub_frame(codec.envelope_quantizer.decode(codes, n_q))
     coefficients = codec.coefficients(codec.frames(x))
     features = codec.encoder_features(by_sub_frame(shape), quantized, coefficients)
-    return by_frame(codec.analysed(features)).flatten(0, 1)
+    return by_frame(codec.pack(codec.analysed(features), quantized)).flatten(0, 1)
 
 
 def weights(codec: Codec) -> tuple[Tensor, Tensor]:
     """How much each dimension counts when the codebooks are set: of the envelope latent, of the waveform latent."""
     config = codec.config
-    importance = codec.importance[: config.coefficients]
-    remainder = torch.full((config.bands,), REMAINDER_WEIGHT, device=importance.device)
-    envelope = torch.ones(SUB_FRAMES * config.bands, device=importance.device)
-    return envelope, torch.cat([remainder, importance]).repeat(SUB_FRAMES)
+    device = codec.importance.device
+    remainder = torch.full((config.bands,), REMAINDER_WEIGHT, device=device)
+    envelope = torch.ones(SUB_FRAMES * config.bands, device=device)
+    return envelope, torch.cat([remainder, torch.ones(config.coded, device=device)]).repeat(SUB_FRAMES)

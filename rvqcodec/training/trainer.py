@@ -29,11 +29,12 @@ from rvqcodec.training.discriminators import (
     judge_loss,
 )
 from rvqcodec.training.options import Options, Progress
+from rvqcodec.training.resident import ResidentPool, for_device
 from rvqcodec.training.start import start_from_data
 
 FEW = (*range(1, 33), *(16,) * 8)  # numbers of codebooks that half of a batch keeps: every one, and 16 often
 START_CROPS, START_SUB_FRAMES = 32, 84
-POLISH = 12 / 7  # batches that improve the codebooks for each that set them
+POLISH = 4.7  # batches that improve the codebooks for each that set them
 REVIVE_EVERY = 100  # steps
 GRADIENT_LIMIT = 50.0  # a few times what is usual: a single odd crop must not undo many steps
 
@@ -50,7 +51,7 @@ def share_of_rate(name: str) -> float:
     """
     if "quantizer" in name:
         return 0.1
-    if name.startswith(("decoder_in", "decoder_out")):
+    if name.startswith(("decoder_in", "decoder_out", "decoder_direct")):
         return 0.25
     return 1.0
 
@@ -67,10 +68,18 @@ class Trainer:
     """
 
     def __init__(
-        self, *, config: Config, options: Options, pool: Pool, out: Path, device: str = "cpu", workers: int = 1
+        self,
+        *,
+        config: Config,
+        options: Options,
+        pool: Pool | ResidentPool,
+        out: Path,
+        device: str = "cpu",
+        workers: int = 1,
     ) -> None:
-        self.options, self.pool, self.out = options, pool, out
+        self.options, self.out = options, out
         self.device = torch.device(device)
+        self.pool = for_device(pool, self.device)
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(options.seed)
         self.codec = Codec(config).to(self.device)
@@ -86,7 +95,7 @@ class Trainer:
     def _make_optimizers(self) -> None:
         o = self.options
         for name, parameter in self.codec.named_parameters():
-            parameter.requires_grad_(decoder_parts(name) or not o.decoder_only)
+            parameter.requires_grad_(decoder_parts(name) or not (o.decoder_only or "envelope_quantizer" in name))
         trained: dict[float, list[torch.nn.Parameter]] = {}
         for name, parameter in self.codec.named_parameters():
             if parameter.requires_grad:
@@ -112,7 +121,7 @@ class Trainer:
     def start_batch(self, index: int) -> Tensor:
         """Crops [START_CROPS, N] from which the start is made."""
         n = (START_SUB_FRAMES + 1) * self.codec.config.sub_frame
-        return torch.from_numpy(self.pool.batch(START_CROPS, n, self.options.seed + 1, index)).to(self.device)
+        return torch.as_tensor(self.pool.batch(START_CROPS, n, self.options.seed + 1, index)).to(self.device)
 
     # ---- checkpoints
 
@@ -211,8 +220,8 @@ class Trainer:
         return self.put(torch.from_numpy(n_q))
 
     def put(self, x: Tensor) -> Tensor:
-        """A tensor onto the device, without waiting for it."""
-        return x.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else x
+        """A tensor onto the device, if it is not there, without waiting for it."""
+        return x if x.device.type == self.device.type else x.pin_memory().to(self.device, non_blocking=True)
 
     def reconstruct(self, x: Tensor, n_q: Tensor, first: int) -> tuple[Tensor, Tensor, Analysis]:
         """x [B, N] -> waveform part alone, with noise (both [B, N - 2 sub_frame]), and the analysis."""
@@ -220,7 +229,7 @@ class Trainer:
         with torch.set_grad_enabled(not self.options.decoder_only):
             parts = codec.quantize(x, n_q, self.options.codebook_decay)
         envelope = parts.envelope.latent.reshape(len(x), -1, config.bands)
-        latent = parts.waveform.latent.reshape(len(x), -1, config.latent)
+        latent = codec.unpack(parts.waveform.latent.reshape(len(x), -1, config.latent), envelope)
         synthesis = codec.synthesize(latent, envelope, n_q[:, None].expand(-1, envelope.shape[1]))
         noise = codec.noise(first, len(x) * envelope.shape[1]).view_as(synthesis.waveform)
         both = torch.cat([synthesis.waveform, synthesis.waveform + synthesis.noise_amplitude * noise])

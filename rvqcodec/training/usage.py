@@ -11,8 +11,8 @@ from rvqcodec.errors import AudioError
 from rvqcodec.model import Codec
 from rvqcodec.stream import StreamEncoder
 
-EXCERPT_SECONDS = 30
-SIDE_BY_SIDE = 8  # excerpts that are encoded together
+EXCERPT_SECONDS = 5
+SIDE_BY_SIDE = 16  # excerpts that are encoded together
 
 
 @dataclass(frozen=True)
@@ -31,40 +31,49 @@ def entropy(counts: npt.NDArray[np.int64]) -> float:
     return float(-(shares * np.log2(shares)).sum())
 
 
-def excerpts(arrays: Sequence[Path], seconds: float, sample_rate: int) -> npt.NDArray[np.float32]:
-    """[n, EXCERPT_SECONDS * sample_rate]: about `seconds` of mono sound, spread evenly over all files."""
-    tracks = [np.load(a, mmap_mode="r", allow_pickle=False) for a in arrays]
-    n = EXCERPT_SECONDS * sample_rate
-    ends = np.cumsum([t.shape[1] for t in tracks])
-    count = max(1, round(min(seconds, ends[-1] / sample_rate) / EXCERPT_SECONDS))
+def excerpts(arrays: Sequence[Path], seconds: float | None, sample_rate: int) -> list[tuple[Path, int]]:
+    """Array and first sample of excerpts of EXCERPT_SECONDS, `seconds` in all (None: everything), spread evenly.
+
+    They are short: the entropy of few long ones is that of few sounds.
+    """
+    ends = np.cumsum([np.load(a, mmap_mode="r", allow_pickle=False).shape[1] for a in arrays])
+    whole = float(ends[-1] / sample_rate)
+    count = max(1, round(min(seconds or whole, whole) / EXCERPT_SECONDS))
     found = []
     for i in range(count):
         at = int(ends[-1] * (i + 0.5) / count)
         which = int(np.searchsorted(ends, at, "right"))
-        track = tracks[which]
-        begin = max(0, min(at - int(ends[which] - track.shape[1]), track.shape[1] - n))
-        piece = track[:, begin : begin + n].mean(0, dtype=np.float32) / 32768
-        found.append(np.pad(piece, (0, n - len(piece)), mode="wrap"))
-    return np.stack(found).astype(np.float32)
+        begin = int(ends[which - 1]) if which else 0
+        last = max(0, int(ends[which]) - begin - EXCERPT_SECONDS * sample_rate)
+        found.append((arrays[which], min(at - begin, last)))
+    return found
+
+
+def read(array: Path, begin: int, sample_rate: int) -> npt.NDArray[np.float32]:
+    """An excerpt as mono [EXCERPT_SECONDS * sample_rate]; a shorter file is repeated."""
+    n = EXCERPT_SECONDS * sample_rate
+    track = np.load(array, mmap_mode="r", allow_pickle=False)
+    piece = track[:, begin : begin + n].mean(0, dtype=np.float32) / 32768
+    return np.asarray(np.pad(piece, (0, n - len(piece)), mode="wrap"), np.float32)
 
 
 def measure_usage(
     codec: Codec,
     arrays: Sequence[Path],
     *,
-    seconds: float,
+    seconds: float | None,
     shown: Callable[[int, int], None] = lambda done, total: None,
 ) -> Usage:
-    """Encode about `seconds` of cached arrays (see `data.build_cache`) with all codebooks and count the codes."""
+    """Encode cached arrays (see `data.build_cache`) with all codebooks and count the codes; `seconds` as `excerpts`."""
     config = codec.config
     if not arrays:
         raise AudioError("no audio to count codes over")
-    sounds = excerpts(arrays, seconds, config.sample_rate)
+    chosen = excerpts(arrays, seconds, config.sample_rate)
     counts = np.zeros((config.max_n_q, config.codebook_size), np.int64)
     frames = 0
-    for begin in range(0, len(sounds), SIDE_BY_SIDE):
-        shown(begin, len(sounds))
-        group = sounds[begin : begin + SIDE_BY_SIDE]
+    for begin in range(0, len(chosen), SIDE_BY_SIDE):
+        shown(begin, len(chosen))
+        group = np.stack([read(*one, config.sample_rate) for one in chosen[begin : begin + SIDE_BY_SIDE]])
         encoder = StreamEncoder(codec, len(group), config.max_n_q)
         codes = np.concatenate([encoder.push(group), encoder.flush()], 2)
         frames += codes.shape[0] * codes.shape[2]
