@@ -22,7 +22,7 @@ def through(x: np.ndarray, n_q: int) -> tuple[float, float]:
 def test_a_tone_keeps_level_and_waveform(frequency: int, amplitude: float) -> None:
     tone = amplitude * np.sin(2 * np.pi * frequency * np.arange(2 * RATE) / RATE)
     level, snr = through(tone, 16)
-    assert abs(level) < 1.5
+    assert abs(level) < 3
     assert snr > 8
 
 
