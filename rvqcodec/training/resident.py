@@ -116,8 +116,7 @@ class ResidentPool:
         return mono.gather(1, first[:, None, None].expand(-1, 1, n)).squeeze(1)
 
     def _put(self, values: npt.NDArray[np.generic]) -> Tensor:
-        x = torch.from_numpy(values)
-        return x.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else x
+        return onto(self.device, torch.from_numpy(values))
 
 
 def for_device(pool: Pool | ResidentPool, device: torch.device) -> Pool | ResidentPool:
@@ -126,6 +125,11 @@ def for_device(pool: Pool | ResidentPool, device: torch.device) -> Pool | Reside
         return pool
     fits = 4 * ResidentPool.size(pool) < torch.cuda.mem_get_info(device)[0]
     return ResidentPool(pool, device) if fits else pool
+
+
+def onto(device: torch.device, x: Tensor) -> Tensor:
+    """A tensor onto a device, if it is not there, without waiting for it."""
+    return x if x.device.type == device.type else x.pin_memory().to(device, non_blocking=True)
 
 
 def rms(x: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from rvqcodec.training.discriminators import (
     judge_loss,
 )
 from rvqcodec.training.options import Options, Progress
-from rvqcodec.training.resident import ResidentPool, for_device
+from rvqcodec.training.resident import ResidentPool, for_device, onto
 from rvqcodec.training.start import start_from_data
 
 FEW = (*range(1, 33), *(16,) * 8)  # numbers of codebooks that half of a batch keeps: every one, and 16 often
@@ -217,11 +217,7 @@ class Trainer:
         n_q = np.full(self.options.batch, self.codec.config.max_n_q)
         few = rng.choice(FEW, self.options.batch // 2)
         n_q[: self.options.batch // 2] = np.minimum(few, self.codec.config.max_n_q)
-        return self.put(torch.from_numpy(n_q))
-
-    def put(self, x: Tensor) -> Tensor:
-        """A tensor onto the device, if it is not there, without waiting for it."""
-        return x if x.device.type == self.device.type else x.pin_memory().to(self.device, non_blocking=True)
+        return onto(self.device, torch.from_numpy(n_q))
 
     def reconstruct(self, x: Tensor, n_q: Tensor, first: int) -> tuple[Tensor, Tensor, Analysis]:
         """x [B, N] -> waveform part alone, with noise (both [B, N - 2 sub_frame]), and the analysis."""
@@ -244,7 +240,7 @@ class Trainer:
         """
         o, p = self.options, self.progress
         rng = np.random.default_rng((o.seed, p.step, 1))
-        x = self.put(batch)
+        x = onto(self.device, batch)
         self.set_rates()
         n_q = self.codebooks_kept(rng)
         self.codec.train(not o.decoder_only)
