@@ -234,7 +234,7 @@ class Codec(nn.Module):
         with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
             coarse = by_sub_frame(shape.full)
             features = self.encoder_features(envelope, coarse, coefficients)
-        latent = by_frame(self.pack(self.encoder_net.correct(self.analysed(features), features), coarse.detach()))
+        latent = by_frame(self.pack(self.encoder_net.correct(self.analysed(features), features), coarse))
         fine = quantized(self.waveform_quantizer, latent, n_q - self.config.envelope_codebooks, decay)
         return Analysis(shape, fine, corrected.detach(), latent.detach())
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rvqcodec.kmeans import ResidualQuantizer
-from rvqcodec.search import Search
+from rvqcodec.search import Search, least
 
 __all__ = ["Codebook", "LatentQuantizer", "Quantized", "ResidualQuantizer"]
 
@@ -36,7 +36,7 @@ class Codebook(nn.Module):
 
     def nearest(self, encoded: Tensor) -> Tensor:
         """encoded [n, dim] -> int64 [n]: the index of the nearest entry."""
-        return torch.addmm(self.entries.square().sum(1), encoded, self.entries.t(), alpha=-2).argmin(-1)
+        return least(torch.addmm(self.entries.square().sum(1), encoded, self.entries.t(), alpha=-2))
 
     def lookup(self, index: Tensor) -> Tensor:
         """index int64 [...] -> the entries' contribution to the latent [..., latent]."""

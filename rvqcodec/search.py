@@ -34,7 +34,6 @@ class Search:
         self.width, self.ahead, self.weigh = width, ahead if width > 1 else 0, weigh
         self.entries = [stage.entries.t().contiguous() for stage in stages]
         self.powers = [stage.entries.square().sum(1) for stage in stages]
-        self.doubled = [-2 * e for e in self.entries] if weigh else []
         self.squares = [e.square() for e in self.entries] if weigh else []
         self.dims = [len(e) for e in self.entries]
         self.project_in = torch.cat([stage.project_in.weight for stage in stages]).t().contiguous()
@@ -94,14 +93,23 @@ class Search:
                 torch.addmm(self.powers[k], x, self.entries[k], alpha=-2, out=out)
         else:
             chains = cost.shape[1]
-            weighted = (encoded.view(len(cost), chains, -1) * weight[:, None]).flatten(0, 1)
+            weighted = (encoded.view(len(cost), chains, -1) * (-2 * weight)[:, None]).flatten(0, 1)
             for x, w, out in zip(weighted.chunk(parts), weight.chunk(parts), distance.chunk(parts), strict=True):
-                torch.mm(x, self.doubled[k], out=out)
+                torch.mm(x, self.entries[k], out=out)
                 out.view(len(w), chains, -1).add_((w @ self.squares[k])[:, None])
         if self.width == 1:
-            code = distance.argmin(1, keepdim=True)
+            code = least(distance)[:, None]
             return cost, torch.zeros_like(code), code
         return cheapest(distance.view(*cost.shape, -1), cost, self.width)
+
+
+def least(distance: Tensor) -> Tensor:
+    """distance [n, size] -> int64 [n]: as argmin, in a fraction of its time: only amin uses vector instructions."""
+    columns = BLOCKS if distance.shape[1] % BLOCKS == 0 else 1
+    rows = distance.view(len(distance), -1, columns)
+    column = rows.amin(1).argmin(1)
+    best = rows.gather(2, column[:, None, None].expand(-1, rows.shape[1], 1)).squeeze(2).argmin(1)
+    return best * columns + column
 
 
 def cheapest(distance: Tensor, cost: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -110,7 +110,7 @@ class Pool:
         self.mix = mix or Mix()
         self.domains: dict[str, tuple[list[npt.NDArray[np.int16]], npt.NDArray[np.float64]]] = {}
         for domain in SHARES:
-            tracks = [_mapped(a) for a in arrays if domain_of(a.name) == domain]
+            tracks = [mapped(a) for a in arrays if domain_of(a.name) == domain]
             if tracks:
                 lengths = np.array([t.shape[1] for t in tracks], float)
                 self.domains[domain] = tracks, np.cumsum(lengths) / lengths.sum()
@@ -184,7 +184,7 @@ def made_ahead(make: Callable[[int], Made], first: int, workers: int) -> Generat
                 one.cancel()
 
 
-def _mapped(array: Path) -> npt.NDArray[np.int16]:
+def mapped(array: Path) -> npt.NDArray[np.int16]:
     """A cached array, read as it is needed; AudioError when it is no such array."""
     try:
         track: npt.NDArray[np.int16] = np.load(array, mmap_mode="r", allow_pickle=False)

@@ -12,7 +12,7 @@ from rvqcodec.config import SUB_FRAMES
 from rvqcodec.envelope import by_sub_frame
 from rvqcodec.metrics import PERCEPTUAL, measure, missing
 from rvqcodec.model import Codec
-from rvqcodec.training.data import held_out
+from rvqcodec.training.data import held_out, mapped
 
 Samples = npt.NDArray[np.float32]
 
@@ -82,7 +82,7 @@ def held_out_clips(arrays: Sequence[Path], sample_rate: int) -> list[Clip]:
     n, clips = CLIP_SECONDS * sample_rate, []
     for array in arrays:
         if held_out(array.name):
-            track = np.load(array, mmap_mode="r", allow_pickle=False)
+            track = mapped(array)
             for quarter in (1, 2, 3):
                 begin = track.shape[1] * quarter // 4
                 samples = track[:, begin : begin + n].mean(0, dtype=np.float32) / 32768

@@ -10,7 +10,7 @@ from rvqcodec.config import SUB_FRAMES
 from rvqcodec.envelope import by_frame, by_sub_frame, on_steps
 from rvqcodec.model import Codec
 from rvqcodec.quantize import LatentQuantizer
-from rvqcodec.search import BLOCKS
+from rvqcodec.search import least
 
 ROUNDS = 8
 CHUNK = 16384  # vectors that are worked on at once
@@ -21,15 +21,9 @@ PRIOR = 20  # frames that an entry's old place counts for
 
 
 def nearest(entries: Tensor, vectors: Tensor) -> Tensor:
-    """Index of the nearest entry for every vector; of several the first in its column of BLOCKS."""
-    power, columns = entries.square().sum(1), BLOCKS if len(entries) % BLOCKS == 0 else 1
-    found = []
-    for some in vectors.split(ROWS):
-        distance = torch.addmm(power, some, entries.t(), alpha=-2).view(len(some), -1, columns)
-        column = distance.amin(1).argmin(1)  # argmin alone takes twice as long: only amin uses vector instructions
-        best = distance.gather(2, column[:, None, None].expand(-1, distance.shape[1], 1)).squeeze(2).argmin(1)
-        found.append(best * columns + column)
-    return torch.cat(found)
+    """Index of the nearest entry for every vector."""
+    power = entries.square().sum(1)
+    return torch.cat([least(torch.addmm(power, v, entries.t(), alpha=-2)) for v in vectors.split(ROWS)])
 
 
 def k_means(vectors: Tensor, size: int) -> tuple[Tensor, Tensor]:

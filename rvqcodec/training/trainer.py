@@ -121,7 +121,7 @@ class Trainer:
     def start_batch(self, index: int) -> Tensor:
         """Crops [START_CROPS, N] from which the start is made."""
         n = (START_SUB_FRAMES + 1) * self.codec.config.sub_frame
-        return torch.as_tensor(self.pool.batch(START_CROPS, n, self.options.seed + 1, index)).to(self.device)
+        return onto(self.device, torch.as_tensor(self.pool.batch(START_CROPS, n, self.options.seed + 1, index)))
 
     # ---- checkpoints
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from rvqcodec.errors import AudioError
 from rvqcodec.model import Codec
 from rvqcodec.stream import StreamEncoder
+from rvqcodec.training.data import mapped
 
 EXCERPT_SECONDS = 5
 SIDE_BY_SIDE = 16  # excerpts that are encoded together
@@ -36,7 +37,7 @@ def excerpts(arrays: Sequence[Path], seconds: float | None, sample_rate: int) ->
 
     They are short: the entropy of few long ones is that of few sounds.
     """
-    ends = np.cumsum([np.load(a, mmap_mode="r", allow_pickle=False).shape[1] for a in arrays])
+    ends = np.cumsum([mapped(a).shape[1] for a in arrays])
     whole = float(ends[-1] / sample_rate)
     count = max(1, round(min(seconds or whole, whole) / EXCERPT_SECONDS))
     found = []
@@ -52,8 +53,7 @@ def excerpts(arrays: Sequence[Path], seconds: float | None, sample_rate: int) ->
 def read(array: Path, begin: int, sample_rate: int) -> npt.NDArray[np.float32]:
     """An excerpt as mono [EXCERPT_SECONDS * sample_rate]; a shorter file is repeated."""
     n = EXCERPT_SECONDS * sample_rate
-    track = np.load(array, mmap_mode="r", allow_pickle=False)
-    piece = track[:, begin : begin + n].mean(0, dtype=np.float32) / 32768
+    piece = mapped(array)[:, begin : begin + n].mean(0, dtype=np.float32) / 32768
     return np.asarray(np.pad(piece, (0, n - len(piece)), mode="wrap"), np.float32)
 
 
