@@ -9,6 +9,7 @@ README.md, "Tokens", says what stands in `meta`; the patterns are those of forma
 
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -226,7 +227,7 @@ def _array(data: bytes, name: str) -> npt.NDArray[Any]:
             raise ValueError(f"version {version[0]}.{version[1]} of .npy")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(file)
-    except (ValueError, EOFError, OSError, SyntaxError, TypeError) as error:
+    except (ValueError, EOFError, OSError, SyntaxError, TypeError, tokenize.TokenError) as error:
         raise FormatError(f"token file: array {name} is damaged: {error}") from None
     if dtype.hasobject or dtype.itemsize == 0:
         raise FormatError(f"token file: array {name} of type {dtype} is refused")

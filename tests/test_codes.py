@@ -286,6 +286,14 @@ def test_a_npy_header_orders_no_memory() -> None:
         load(packed.getvalue())
 
 
+def test_a_npy_header_with_a_bracket_too_many_is_damage() -> None:
+    """numpy tokenizes a header that it cannot read, in case Python 2 wrote it."""
+    whole = bytearray(b"".join(dump(_small(), layout_of(_small(), "delay"), "npy")))
+    whole[whole.index(b"order'") + 6] = ord("(")
+    with pytest.raises(FormatError, match="damaged"):
+        load(bytes(whole))
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(FORMATS), st.data())
 def test_damage_is_a_format_error(file_format: str, data: st.DataObject) -> None:
