@@ -65,9 +65,7 @@ def main() -> None:
             share = size ** (-2 / d)
             row("", "2^-2R/d", [f"{share**k:.1e}" for k in range(1, MAX_K + 1)], f"  x {share:.2g}")
     print("2^-2R/d: what a perfect quantizer of R = K log2(cb_len) bits leaves of normal vectors;")
-    print(
-        f"a scale, not a bound, for uniform ones (bound: {6 / (math.pi * math.e):.2f} of it at high rates)."
-    )
+    print(f"a scale, not a bound, for uniform ones (bound: {6 / (math.pi * math.e):.2f} of it at high rates).")
     print(f"{time.perf_counter() - begin:.0f} s")
 
 

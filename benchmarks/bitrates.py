@@ -33,9 +33,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     seconds = parser.parse_args().seconds
     stereo = np.tile(recording(6.0), -(-seconds // 6))[:, : seconds * RATE]
-    print(
-        f"| `-b` | `-q` | sound | codes | file of {seconds} s | true total | of it container | 16-bit PCM is |"
-    )
+    print(f"| `-b` | `-q` | sound | codes | file of {seconds} s | true total | of it container | 16-bit PCM is |")
     print("|---|---|---|---|---|---|---|---|")
     for kbps in KBPS:
         for name, samples in (("mono", stereo[:1]), ("stereo", stereo)):

@@ -76,16 +76,10 @@ def measure(samples: NDArray[np.float32], totals: list[int]) -> dict[tuple[str, 
     for name, rule in RULES.items():
         for total in totals:
             decoder = StreamDecoder(model.codec, 2)
-            parts = [
-                decoder.push(codes[:, :, at : at + n], rule(total, balance)) for at, n, balance in balances
-            ]
-            raw = np.concatenate([*parts, decoder.flush()], axis=1)[:, header.pre_skip :][
-                :, : samples.shape[1]
-            ]
+            parts = [decoder.push(codes[:, :, at : at + n], rule(total, balance)) for at, n, balance in balances]
+            raw = np.concatenate([*parts, decoder.flush()], axis=1)[:, header.pre_skip :][:, : samples.shape[1]]
             made = np.stack([raw[0] + raw[1], raw[0] - raw[1]])
-            mel = np.mean(
-                [spectral_distances(samples[i], made[i], RATE)[0] for i in range(2)]
-            )
+            mel = np.mean([spectral_distances(samples[i], made[i], RATE)[0] for i in range(2)])
             noise = ((made - samples) ** 2).mean(axis=1)
             snr = np.mean(10 * np.log10((samples**2).mean(axis=1) / noise))
             results[name, total] = float(mel), float(snr)

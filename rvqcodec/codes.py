@@ -41,18 +41,14 @@ class Codes:
                 f"codes {list(self.codes.shape)} of type {self.codes.dtype}: must be uint16 [{coded}, K, T]"
             )
         if self.codes.size and int(self.codes.max()) > self.absent:
-            raise FormatError(
-                f"code {self.codes.max()}: must be 0 .. {self.absent - 1}, or {self.absent} (absent)"
-            )
+            raise FormatError(f"code {self.codes.max()}: must be 0 .. {self.absent - 1}, or {self.absent} (absent)")
         if len(self.chunk_frames) != len(self.balance) or int(self.chunk_frames.sum()) != self.frames:
             raise FormatError(
                 f"{len(self.chunk_frames)} chunks of {int(self.chunk_frames.sum())} frames in all, "
                 f"{len(self.balance)} balances: must fit {self.frames} frames"
             )
         if self.header.coding != "mid-side" and self.balance.any():
-            raise FormatError(
-                f"a balance that is not 0 goes with mid-side coding, not with {self.header.coding}"
-            )
+            raise FormatError(f"a balance that is not 0 goes with mid-side coding, not with {self.header.coding}")
         if self.header.n_samples is None or self.header.frames_for(self.header.n_samples) != self.frames:
             raise FormatError(f"{self.header.n_samples} samples do not go with {self.frames} frames")
 
@@ -75,9 +71,7 @@ class Codes:
         grid = grid[None] if grid.ndim == 2 else grid
         absent = 1 << header.code_bits
         if grid.ndim != 3 or grid.dtype.kind not in "iu":
-            raise FormatError(
-                f"codes {list(grid.shape)} of type {grid.dtype}: must be integers [C, K, T] or [K, T]"
-            )
+            raise FormatError(f"codes {list(grid.shape)} of type {grid.dtype}: must be integers [C, K, T] or [K, T]")
         if grid.size and not 0 <= grid.min() <= grid.max() <= absent:
             raise FormatError(
                 f"codes from {grid.min()} to {grid.max()}: must be 0 .. {absent - 1}, or {absent} (absent)"

@@ -28,10 +28,7 @@ def song(folder: Path, stereo: NDArray[np.float32], invoke: Invoke, write_wav: W
     path = folder / "song.rvq"
     if not path.exists():
         write_wav(folder / "song.wav", stereo)
-        assert (
-            invoke("encode", folder / "song.wav", "-b", "9kbps", "--chunk", 0.2, "--tag", "TITLE=Song").code
-            == 0
-        )
+        assert invoke("encode", folder / "song.wav", "-b", "9kbps", "--chunk", 0.2, "--tag", "TITLE=Song").code == 0
         assert invoke("decode", path, "-o", folder / "whole.wav").code == 0
     return path
 
@@ -294,10 +291,7 @@ def test_full_scale_is_limited_and_counted(
     result = invoke("decode", "--quiet", tmp_path / "a.rvq", "-o", tmp_path / "b.wav")
     assert result.code == 0
     assert "samples over full scale were limited" in result.err
-    assert (
-        invoke("decode", "--quiet", tmp_path / "a.rvq", "-o", tmp_path / "c.wav", "--subtype", "FLOAT").err
-        == ""
-    )
+    assert invoke("decode", "--quiet", tmp_path / "a.rvq", "-o", tmp_path / "c.wav", "--subtype", "FLOAT").err == ""
     limited, free = read_audio(tmp_path / "b.wav")[0], read_audio(tmp_path / "c.wav")[0]
     assert np.abs(free).max() > 1.2
     assert np.abs(limited - free.clip(-1, 1)).max() <= 1.01 / 32768

@@ -136,9 +136,7 @@ def test_mono_mixes_down(
     assert (header.channels, header.coding) == (1, "mono")
 
 
-def test_tags_are_kept_added_and_replaced(
-    tmp_path: Path, stereo: NDArray[np.float32], invoke: Invoke
-) -> None:
+def test_tags_are_kept_added_and_replaced(tmp_path: Path, stereo: NDArray[np.float32], invoke: Invoke) -> None:
     import soundfile
 
     path = tmp_path / "song.flac"
@@ -183,9 +181,7 @@ def test_raw_needs_its_format_and_other_input_does_not(short: Path, invoke: Invo
     assert invoke("encode", "--raw", "--rate", 1, "--channels", 1, short).code == 1
 
 
-def test_chunk_length_changes_the_chunks_and_not_the_codes(
-    song: Path, tmp_path: Path, invoke: Invoke
-) -> None:
+def test_chunk_length_changes_the_chunks_and_not_the_codes(song: Path, tmp_path: Path, invoke: Invoke) -> None:
     small, big = tmp_path / "small.rvq", tmp_path / "big.rvq"
     assert invoke("encode", "--mono", song, "--chunk", 0.1, "-o", small).code == 0
     assert invoke("encode", "--mono", song, "--chunk", 10, "-o", big).code == 0
@@ -204,17 +200,13 @@ def test_a_bad_input_does_not_stop_the_others(song: Path, short: Path, invoke: I
     result = invoke("encode", "--quiet", bad, song, missing, short, empty)
     assert result.code == 1
     assert [line.split(":")[0] for line in result.err.splitlines()] == ["rvq"] * 3
-    assert [
-        name in line for name, line in zip(("bad", "missing", "empty"), result.err.splitlines(), strict=True)
-    ]
+    assert [name in line for name, line in zip(("bad", "missing", "empty"), result.err.splitlines(), strict=True)]
     assert {"song.rvq", "short.rvq"} < set(names_in(song.parent))
     assert {"bad.rvq", "empty.rvq"}.isdisjoint(names_in(song.parent))
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_folders(
-    tmp_path: Path, stereo: NDArray[np.float32], invoke: Invoke, write_wav: WriteWav, jobs: int
-) -> None:
+def test_folders(tmp_path: Path, stereo: NDArray[np.float32], invoke: Invoke, write_wav: WriteWav, jobs: int) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     for name in ("a.wav", "deep/b.flac", "deep/c.wav", ".hidden.wav"):
         write_wav(tmp_path / "in" / name, stereo[0, :4410])
@@ -267,18 +259,14 @@ def test_a_folder_that_is_missing_is_named(short: Path, invoke: Invoke) -> None:
     assert "nowhere" in result.err
 
 
-def test_verify_finds_what_the_disk_lost(
-    short: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_verify_finds_what_the_disk_lost(short: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     assert invoke("encode", "--verify", short).code == 0
     from rvqcodec.codec import encoding
 
     class Forgetful(encoding.Writer):
         def write_chunk(self, chunk: Chunk) -> None:
             codes = tuple(np.zeros_like(c) for c in chunk.codes)
-            super().write_chunk(
-                Chunk(start_frame=chunk.start_frame, frames=chunk.frames, n_q=chunk.n_q, codes=codes)
-            )
+            super().write_chunk(Chunk(start_frame=chunk.start_frame, frames=chunk.frames, n_q=chunk.n_q, codes=codes))
 
     monkeypatch.setattr(encoding, "Writer", Forgetful)
     result = invoke("encode", "-f", "--verify", short)
@@ -297,9 +285,7 @@ def test_nan_and_infinity_are_repaired_and_told(
     assert result.err == f"rvq: {path}: 2 samples were NaN, infinite or absurd: repaired\n"
 
 
-def test_size_is_what_was_asked_for(
-    tmp_path: Path, signals: ModuleType, invoke: Invoke, write_wav: WriteWav
-) -> None:
+def test_size_is_what_was_asked_for(tmp_path: Path, signals: ModuleType, invoke: Invoke, write_wav: WriteWav) -> None:
     """60 s at 6 kbps: the payload within the bitrate, all the rest under 1 % of it."""
     path = write_wav(tmp_path / "a.wav", np.tile(signals.recording(6.0), 10))
     assert invoke("encode", path, "-b", "6kbps").code == 0

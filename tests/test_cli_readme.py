@@ -101,7 +101,6 @@ def test_links_lead_somewhere() -> None:
         assert not path or (ROOT / path).exists(), target
         text = TEXT if not path else (ROOT / path).read_text() if path.endswith(".md") else ""
         headings = [
-            re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-")
-            for h in re.findall(r"^#+ (.*)", text, re.M)
+            re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)", text, re.M)
         ]
         assert not anchor or anchor in headings, target

@@ -74,9 +74,7 @@ def test_chunks_do_not_depend_on_the_cutting(stereo: NDArray[np.float32], cuts: 
 
 @CUTS
 @given(cuts=st.lists(st.integers(0, 24_000), max_size=5), rate=st.sampled_from([16000, 44100, 48000]))
-def test_encoding_gives_the_same_bytes_for_any_cutting(
-    stereo: NDArray[np.float32], cuts: list[int], rate: int
-) -> None:
+def test_encoding_gives_the_same_bytes_for_any_cutting(stereo: NDArray[np.float32], cuts: list[int], rate: int) -> None:
     samples = stereo[:, 30000:54000]
     model = models.load(None, "cpu")
     head = header_of(model, EncodeOptions(chunk_seconds=0.2), rate, 2, 24000, ())

@@ -87,9 +87,7 @@ def test_killed_at_random_moments(long_wav: Path, tmp_path: Path, rvq: Rvq, star
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_encoding_leaves_nothing(
-    long_wav: Path, tmp_path: Path, start: Start, number: int
-) -> None:
+def test_interrupted_encoding_leaves_nothing(long_wav: Path, tmp_path: Path, start: Start, number: int) -> None:
     (tmp_path / "a.rvq").write_bytes(b"an earlier result")
     process = start("encode", "-f", long_wav, "-o", tmp_path / "a.rvq", stderr=subprocess.PIPE)
     when_writing(process, tmp_path)
@@ -124,9 +122,7 @@ def test_interrupted_jobs_leave_nothing(long_wav: Path, tmp_path: Path, start: S
 
 
 @pytest.mark.parametrize("verb", ["encode", "decode"])
-def test_no_space_leaves_nothing(
-    long_wav: Path, long_rvq: Path, tmp_path: Path, start: Start, verb: str
-) -> None:
+def test_no_space_leaves_nothing(long_wav: Path, long_rvq: Path, tmp_path: Path, start: Start, verb: str) -> None:
     """A limit on the size of files stands for a disk that gets full: the write fails in the middle."""
     source = long_wav if verb == "encode" else long_rvq
     target = tmp_path / ("a.rvq" if verb == "encode" else "a.wav")
@@ -210,9 +206,7 @@ def test_input_that_shrinks_while_it_is_read(long_wav: Path, tmp_path: Path, sta
     assert names_in(tmp_path / "out") == []
 
 
-def test_input_that_is_removed_while_it_is_read_is_read_on(
-    long_wav: Path, tmp_path: Path, start: Start
-) -> None:
+def test_input_that_is_removed_while_it_is_read_is_read_on(long_wav: Path, tmp_path: Path, start: Start) -> None:
     source = tmp_path / "in.wav"
     source.write_bytes(long_wav.read_bytes())
     (tmp_path / "out").mkdir()
@@ -228,9 +222,7 @@ EXTREMES: dict[str, Callable[[], NDArray[np.float32]]] = {
     "dc": lambda: np.full((1, 30000), 0.5, np.float32),
     "full-scale square": lambda: np.where(np.arange(30000) % 100 < 50, 1, -1).astype(np.float32)[None],
     "one sample": lambda: np.ones((1, 1), np.float32),
-    "one loud channel of eight": lambda: (
-        np.eye(8, 30000, dtype=np.float32) * 0 + np.eye(8)[3][:, None].astype("f4")
-    ),
+    "one loud channel of eight": lambda: np.eye(8, 30000, dtype=np.float32) * 0 + np.eye(8)[3][:, None].astype("f4"),
     "left against right": lambda: np.stack([np.ones(30000), -np.ones(30000)]).astype(np.float32) * 0.25,
     "all NaN": lambda: np.full((1, 3000), np.nan, np.float32),
 }
@@ -255,9 +247,7 @@ def test_extreme_signals(tmp_path: Path, rvq: Rvq, write_wav: WriteWav) -> None:
     assert np.abs(silence).max() < 1e-3, "silence stays silent"
 
 
-def test_no_weights_no_sound(
-    long_rvq: Path, tmp_path: Path, rvq: Rvq, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_weights_no_sound(long_rvq: Path, tmp_path: Path, rvq: Rvq, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that is not installed is named with its hash, before anything is written."""
     from dataclasses import replace
 

@@ -44,9 +44,7 @@ def test_as_good_as_published_figures() -> None:
     assert errors == pytest.approx([2.7e-1, 7.1e-2, 1.9e-2], rel=0.1)
 
 
-def test_encode_is_the_nearest_entry_level_by_level(
-    vectors: np.ndarray, quantizer: ResidualQuantizer
-) -> None:
+def test_encode_is_the_nearest_entry_level_by_level(vectors: np.ndarray, quantizer: ResidualQuantizer) -> None:
     residual = vectors[:50].copy()
     codes = quantizer.encode(vectors[:50])
     for k, codebook in enumerate(quantizer.codebooks):
@@ -94,9 +92,7 @@ def test_any_shape(dim: int, size: int, n_q: int, seed: int, few: bool) -> None:
     assert (quantizer.n_q, quantizer.codebook_size, quantizer.dim) == (n_q, size, dim)
     assert np.isfinite(quantizer.codebooks).all()
     codes = quantizer.encode(data)
-    assert np.mean((quantizer.decode(codes) - data) ** 2) == pytest.approx(
-        quantizer.errors(data)[-1], abs=1e-6
-    )
+    assert np.mean((quantizer.decode(codes) - data) ** 2) == pytest.approx(quantizer.errors(data)[-1], abs=1e-6)
 
 
 def test_nearest_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

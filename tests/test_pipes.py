@@ -38,9 +38,7 @@ def encoded(wav: Path, rvq: Rvq) -> Path:
     return path
 
 
-def test_encode_and_decode_in_a_pipe(
-    wav: Path, encoded: Path, rvq: Rvq, start: Start, tmp_path: Path
-) -> None:
+def test_encode_and_decode_in_a_pipe(wav: Path, encoded: Path, rvq: Rvq, start: Start, tmp_path: Path) -> None:
     """The pipe's sound is the files' sound, though the length is unknown while it flows."""
     with open(wav, "rb") as source:
         first = start("encode", "-", stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -104,9 +102,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("command", "rate"), FOREIGN, ids=lambda v: v[0] if isinstance(v, tuple) else str(v))
-def test_what_other_programs_put_into_pipes(
-    wav: Path, tmp_path: Path, command: tuple[str, ...], rate: int
-) -> None:
+def test_what_other_programs_put_into_pipes(wav: Path, tmp_path: Path, command: tuple[str, ...], rate: int) -> None:
     source = subprocess.Popen([word.format(wav) for word in command], stdout=subprocess.PIPE)
     target = tmp_path / "a.rvq"
     done = subprocess.run(
@@ -220,9 +216,7 @@ def test_empty_stdin_is_told(rvq: Rvq) -> None:
         assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (1, b"", 1), verb
 
 
-def test_stdin_can_go_to_a_file_and_a_file_to_stdout(
-    wav: Path, encoded: Path, rvq: Rvq, tmp_path: Path
-) -> None:
+def test_stdin_can_go_to_a_file_and_a_file_to_stdout(wav: Path, encoded: Path, rvq: Rvq, tmp_path: Path) -> None:
     done: Any = rvq("encode", "-", "-o", tmp_path / "a.rvq", input=wav.read_bytes())
     assert (done.returncode, done.stdout) == (0, b"")
     assert done.stderr.startswith(b"stdin -> ")

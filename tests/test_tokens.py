@@ -42,9 +42,7 @@ def by_hand(codes: np.ndarray, layout: Layout) -> list[list[int]]:
         else:
             steps = [s for pair in zip(first, second, strict=True) for s in pair] if fine else first
     else:
-        delay = {"parallel": lambda k: 0, "delay": lambda k: k, "partial-delay": lambda k: min(k, 1)}[
-            layout.pattern
-        ]
+        delay = {"parallel": lambda k: 0, "delay": lambda k: k, "partial-delay": lambda k: min(k, 1)}[layout.pattern]
         steps = [{} for _ in range(frames + delay(n_q - 1))] if frames else []
         for r in range(rows):
             for t in range(frames):
@@ -122,9 +120,7 @@ def test_a_changed_special_token_is_found(layout: Layout, frames: int, data: st.
     if len(gaps):
         stream, step = data.draw(st.sampled_from(gaps.tolist()))
         tokens[stream, step] = 0
-        with pytest.raises(
-            FormatError, match=f"token 0 at stream {stream}, step {step}: pattern {layout.pattern}"
-        ):
+        with pytest.raises(FormatError, match=f"token 0 at stream {stream}, step {step}: pattern {layout.pattern}"):
             deinterleave(tokens, layout)
         assert not deinterleave(tokens, layout, strict=False).any()
 

@@ -124,9 +124,7 @@ class TestData:
             assert abs(np.mean(batch[:, 0] == 7) - share) < 0.06
 
     @pytest.mark.parametrize("kind", synthetic.KINDS, ids=lambda kind: kind.__name__)
-    def test_every_synthetic_sound_is_one(
-        self, kind: synthetic.Kind, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_every_synthetic_sound_is_one(self, kind: synthetic.Kind, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(synthetic, "KINDS", (kind,))
         for seed in range(40):
             x = synthetic.sound(20_000, 44100, np.random.default_rng(seed))

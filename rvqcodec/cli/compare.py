@@ -20,11 +20,17 @@ JUDGED_SECONDS = 60.0  # PESQ, STOI and ViSQOL are made for clips, and ViSQOL ta
 @click.argument("reference")
 @click.argument("other")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-@click.option("--plot", type=click.Path(dir_okay=False), metavar="PNG",
-              help="Draw both spectrograms and their difference.")
+@click.option(
+    "--plot", type=click.Path(dir_okay=False), metavar="PNG", help="Draw both spectrograms and their difference."
+)
 @click.option("--fast", is_flag=True, help="Leave out PESQ, STOI and ViSQOL.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-              help="Where an .rvq file is decoded; auto takes CUDA where there is one.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where an .rvq file is decoded; auto takes CUDA where there is one.",
+)
 @click.option("-f", "--force", is_flag=True, help="Overwrite a picture that exists.")
 @shared.guarded
 def compare(

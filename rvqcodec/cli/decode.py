@@ -28,29 +28,58 @@ class Seconds(click.ParamType):
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("-o", "--output", metavar="PATH",
-              help="Result: a file (.wav, .flac, .ogg, .opus, .raw), a folder, or - for stdout.")
-@click.option("--to", type=click.Choice(["wav", "flac", "ogg"]),
-              help="Kind of result where no file name says it.  [default: wav]")
-@click.option("-q", "--codebooks", type=click.IntRange(min=1), metavar="N",
-              help="Use at most N codebooks a frame, over all channels, though the file has more.")
-@click.option("--rate", type=click.IntRange(8000, 192000), metavar="HZ",
-              help="Sample rate of the result.  [default: as the original]")
+@click.option(
+    "-o", "--output", metavar="PATH", help="Result: a file (.wav, .flac, .ogg, .opus, .raw), a folder, or - for stdout."
+)
+@click.option(
+    "--to", type=click.Choice(["wav", "flac", "ogg"]), help="Kind of result where no file name says it.  [default: wav]"
+)
+@click.option(
+    "-q",
+    "--codebooks",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Use at most N codebooks a frame, over all channels, though the file has more.",
+)
+@click.option(
+    "--rate",
+    type=click.IntRange(8000, 192000),
+    metavar="HZ",
+    help="Sample rate of the result.  [default: as the original]",
+)
 @click.option("--subtype", metavar="TYPE", help="Sample type: PCM_16, PCM_24, FLOAT.  [default: PCM_16]")
-@click.option("--start", type=Seconds(), default="0", metavar="TIME",
-              help="Start here: 90 or 1:30 or 1:02:03.5.")
+@click.option("--start", type=Seconds(), default="0", metavar="TIME", help="Start here: 90 or 1:30 or 1:02:03.5.")
 @click.option("--duration", type=Seconds(), metavar="TIME", help="Decode so much.  [default: to the end]")
 @click.option("--raw", is_flag=True, help="Headerless PCM instead of WAV.")
-@click.option("--format", "sample_format", type=click.Choice(["s16le", "f32le"]), default="s16le",
-              show_default=True, help="Sample format of --raw output.")
-@click.option("--salvage", is_flag=True,
-              help="Put silence for what is damaged and go on; exit code 1 if anything was lost.")
+@click.option(
+    "--format",
+    "sample_format",
+    type=click.Choice(["s16le", "f32le"]),
+    default="s16le",
+    show_default=True,
+    help="Sample format of --raw output.",
+)
+@click.option(
+    "--salvage", is_flag=True, help="Put silence for what is damaged and go on; exit code 1 if anything was lost."
+)
 @options.DEVICE
-@click.option("--precision", type=click.Choice(["auto", "float32", "bf16"]), default="auto", show_default=True,
-              help="Of the network's products; auto takes bf16 where the CPU has instructions for it.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Of the network's products; auto takes bf16 where the CPU has instructions for it.",
+)
 @click.option("-r", "--recursive", is_flag=True, help="Take the .rvq files in folders, and below.")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
-              help="Files to decode at the same time.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Files to decode at the same time.",
+)
 @options.FORCE
 @options.QUIET
 @shared.guarded

@@ -15,27 +15,57 @@ DEFAULT_BITRATE = "6kbps"
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("-b", "--bitrate", metavar="KBPS",
-              help="The most that the payload takes: 6kbps, 6k, 6 or 6000; 0.375 to 12 kbps a channel."
-              "  [default: 6kbps]")
-@click.option("-q", "--codebooks", type=click.IntRange(min=1), metavar="N",
-              help="Codebooks a frame, over all channels, 0.375 kbps each; instead of -b.")
+@click.option(
+    "-b",
+    "--bitrate",
+    metavar="KBPS",
+    help="The most that the payload takes: 6kbps, 6k, 6 or 6000; 0.375 to 12 kbps a channel.  [default: 6kbps]",
+)
+@click.option(
+    "-q",
+    "--codebooks",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Codebooks a frame, over all channels, 0.375 kbps each; instead of -b.",
+)
 @click.option("-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.")
 @click.option("--mono", is_flag=True, help="Mix all channels down to one.")
 @click.option("--model", metavar="ID", help="Model to use (see `rvq models`).")
 @options.DEVICE
-@click.option("--chunk", type=click.FloatRange(0.1, 10), metavar="SECONDS",
-              help="Length of a chunk: what one error costs, and the delay in a pipe.  [default: 3.4]")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE",
-              help="Add a tag, or replace the input's; may be repeated. Tags of the input are kept.")
+@click.option(
+    "--chunk",
+    type=click.FloatRange(0.1, 10),
+    metavar="SECONDS",
+    help="Length of a chunk: what one error costs, and the delay in a pipe.  [default: 3.4]",
+)
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Add a tag, or replace the input's; may be repeated. Tags of the input are kept.",
+)
 @click.option("--raw", is_flag=True, help="Inputs are headerless PCM; needs --rate and --channels.")
 @click.option("--rate", type=int, metavar="HZ", help="Sample rate of --raw input.")
 @click.option("--channels", type=int, metavar="N", help="Channels of --raw input.")
-@click.option("--format", "sample_format", type=click.Choice(["s16le", "f32le"]), default="s16le",
-              show_default=True, help="Sample format of --raw input.")
+@click.option(
+    "--format",
+    "sample_format",
+    type=click.Choice(["s16le", "f32le"]),
+    default="s16le",
+    show_default=True,
+    help="Sample format of --raw input.",
+)
 @click.option("-r", "--recursive", is_flag=True, help="Take the audio files in folders, and below.")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
-              help="Files to encode at the same time.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Files to encode at the same time.",
+)
 @click.option("--verify", is_flag=True, help="Read back what was written and compare.")
 @options.FORCE
 @options.QUIET

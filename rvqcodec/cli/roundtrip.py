@@ -20,16 +20,26 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("source", metavar="INPUT")
-@click.option("-b", "--bitrate", default="1.5,3,6,12", show_default=True, metavar="LIST",
-              help="Bitrates, separated by commas, as for encode.")
+@click.option(
+    "-b",
+    "--bitrate",
+    default="1.5,3,6,12",
+    show_default=True,
+    metavar="LIST",
+    help="Bitrates, separated by commas, as for encode.",
+)
 @click.option("--mono", is_flag=True, help="Mix all channels down to one first.")
 @click.option("--model", metavar="ID", help="Model to use (see `rvq models`).")
 @options.DEVICE
 @click.option("--visqol", is_flag=True, help="Measure ViSQOL too; takes about a second per second.")
 @click.option("--fast", is_flag=True, help="Leave out PESQ and STOI.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-@click.option("--out", type=click.Path(dir_okay=False), metavar="RUN.json",
-              help="Keep figures and audio for `rvq report`; the audio goes to a folder beside it.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    metavar="RUN.json",
+    help="Keep figures and audio for `rvq report`; the audio goes to a folder beside it.",
+)
 @click.option("-f", "--force", is_flag=True, help="Overwrite a run that exists.")
 @shared.guarded
 def roundtrip(
@@ -86,9 +96,7 @@ def _measure(
             name = f"rvq {bits_per_second / 1000:g}"
             audio = keep_audio(b.samples, b.sample_rate, out, f"{clip.name}.{name}") if out else None
             size = result.encoded_bytes
-            rows.append(
-                Row(clip.name, name, "rvq", bits_per_second, size, result.bits_per_second, figures, audio)
-            )
+            rows.append(Row(clip.name, name, "rvq", bits_per_second, size, result.bits_per_second, figures, audio))
             progress.to(len(rows), len(asked))
     run = Run(shlex.join(["rvq", *sys.argv[1:]]), (clip,), tuple(rows))
     if out:

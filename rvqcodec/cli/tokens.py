@@ -40,17 +40,28 @@ def tokens() -> None:
 
 @tokens.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("-o", "--output", metavar="PATH", 
-              help="Result: a file (.npz, .npy, .jsonl), a folder, or - for stdout.")
-@click.option("--to", type=click.Choice(FORMATS),
-              help="Kind of result where no file name says it.  [default: npz; on stdout jsonl]")
-@click.option("--pattern", type=click.Choice(PATTERNS), default="parallel", show_default=True,
-              help="At which step each code stands (formats/patterns.md).")
+@click.option("-o", "--output", metavar="PATH", help="Result: a file (.npz, .npy, .jsonl), a folder, or - for stdout.")
+@click.option(
+    "--to",
+    type=click.Choice(FORMATS),
+    help="Kind of result where no file name says it.  [default: npz; on stdout jsonl]",
+)
+@click.option(
+    "--pattern",
+    type=click.Choice(PATTERNS),
+    default="parallel",
+    show_default=True,
+    help="At which step each code stands (formats/patterns.md).",
+)
 @click.option("--boundaries", is_flag=True, help="Add a step of start tokens and a step of end tokens.")
-@click.option("-b", "--bitrate", 
-              help="For audio: the most that the codes take, as in rvq encode.  [default: 6kbps]")
-@click.option("-q", "--codebooks", type=click.IntRange(min=1), metavar="N",
-              help="For audio: codebooks a frame, over all channels; instead of -b.")
+@click.option("-b", "--bitrate", help="For audio: the most that the codes take, as in rvq encode.  [default: 6kbps]")
+@click.option(
+    "-q",
+    "--codebooks",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="For audio: codebooks a frame, over all channels; instead of -b.",
+)
 @click.option("--mono", is_flag=True, help="For audio: mix all channels down to one.")
 @click.option("--model", metavar="ID", help="For audio: model to use (see `rvq models`).")
 @options.DEVICE
@@ -101,20 +112,29 @@ def encode(
 
 @tokens.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("-o", "--output", metavar="PATH",
-              help="Result: a file (.rvq, .wav, .flac, .ogg), a folder, or - for stdout.")
-@click.option("--to", type=click.Choice(["rvq", *AUDIO]), 
-              help="Kind of result where no file name says it.  [default: rvq]")
-@click.option("--lenient", is_flag=True, 
-              help="Do not look at the cells between the codes, which a model may fill freely.")
+@click.option(
+    "-o", "--output", metavar="PATH", help="Result: a file (.rvq, .wav, .flac, .ogg), a folder, or - for stdout."
+)
+@click.option(
+    "--to", type=click.Choice(["rvq", *AUDIO]), help="Kind of result where no file name says it.  [default: rvq]"
+)
+@click.option(
+    "--lenient", is_flag=True, help="Do not look at the cells between the codes, which a model may fill freely."
+)
 @click.option("--model", metavar="ID", help="For .npy, which does not say: the model that the codes are of.")
 @click.option("--pattern", type=click.Choice(PATTERNS), help="For .npy: the pattern.  [default: parallel]")
 @click.option("--boundaries", is_flag=True, help="For .npy: there are steps of start and end tokens.")
-@click.option("-q", "--codebooks", type=click.IntRange(1, 32), metavar="K",
-              help="For .npy: codebooks of each channel; only flatten needs it.")
+@click.option(
+    "-q",
+    "--codebooks",
+    type=click.IntRange(1, 32),
+    metavar="K",
+    help="For .npy: codebooks of each channel; only flatten needs it.",
+)
 @click.option("--channels", type=click.IntRange(1, 8), metavar="N", help="For .npy: channels.  [default: 1]")
-@click.option("--rate", type=click.IntRange(8000, 192000), metavar="HZ", 
-              help="For .npy: sample rate.  [default: the model's]")
+@click.option(
+    "--rate", type=click.IntRange(8000, 192000), metavar="HZ", help="For .npy: sample rate.  [default: the model's]"
+)
 @options.DEVICE
 @options.FORCE
 @options.QUIET
@@ -203,9 +223,7 @@ def _codes_of_audio(
     return Codes.read(coded)
 
 
-def _to_audio(
-    codes: Codes, job: Job, kind: str, device: str, progress: Progress, *, force: bool
-) -> None:
+def _to_audio(codes: Codes, job: Job, kind: str, device: str, progress: Progress, *, force: bool) -> None:
     from rvqcodec.codec import DecodeOptions, decode_file
 
     coded = io.BytesIO()
@@ -231,9 +249,7 @@ def _header(model: str | None, channels: int, rate: int | None) -> Header:
     )
 
 
-def _layout(
-    header: Header, pattern: str, boundaries: bool, codebooks: int | None, streams: int
-) -> Layout:
+def _layout(header: Header, pattern: str, boundaries: bool, codebooks: int | None, streams: int) -> Layout:
     channels = header.coded_channels
     if pattern == "flatten" and codebooks is None:
         raise FormatError("pattern flatten in .npy: say with -q how many codebooks each channel has")

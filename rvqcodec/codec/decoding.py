@@ -99,9 +99,7 @@ def decode_file(
                 progress(output.samples_written / part.rate, length)
             first = next(rebuilt, None)
         output.close()
-        return DecodeReport(
-            part.rate, header.channels, output.samples_written, output.clipped, tuple(part.losses)
-        )
+        return DecodeReport(part.rate, header.channels, output.samples_written, output.clipped, tuple(part.losses))
 
 
 class Part:
@@ -259,9 +257,7 @@ def _codes(
         yield codes, n_q, item.start_frame
 
 
-def _silence(
-    header: Header, start: int, frames: int
-) -> Iterator[tuple[NDArray[np.uint16], NDArray[np.int64], int]]:
+def _silence(header: Header, start: int, frames: int) -> Iterator[tuple[NDArray[np.uint16], NDArray[np.int64], int]]:
     """Frames without codes: the network's overlap fades into and out of them."""
     for frame in range(start, start + frames, header.frames_per_chunk):
         n = min(header.frames_per_chunk, start + frames - frame)

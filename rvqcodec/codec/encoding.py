@@ -109,9 +109,7 @@ def _encode(
     write(encoder.flush())
     writer.close(audio.samples_read)
     if audio.repaired:
-        audio.warnings.append(
-            f"{audio.name}: {audio.repaired:,} samples were NaN, infinite or absurd: repaired"
-        )
+        audio.warnings.append(f"{audio.name}: {audio.repaired:,} samples were NaN, infinite or absurd: repaired")
     sink.flush()
     report = EncodeReport(
         audio.sample_rate,

@@ -63,9 +63,7 @@ def magnitudes(samples: Samples, window: int, *, reflect: bool = True) -> Iterat
 def _scale_distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """Sum of |log10 a^2 - log10 b^2| + |a - b| over all entries."""
     log_a, log_b = np.log10(np.maximum(a, FLOOR)), np.log10(np.maximum(b, FLOOR))
-    return 2.0 * float(np.abs(log_a - log_b).sum(dtype=np.float64)) + float(
-        np.abs(a - b).sum(dtype=np.float64)
-    )
+    return 2.0 * float(np.abs(log_a - log_b).sum(dtype=np.float64)) + float(np.abs(a - b).sum(dtype=np.float64))
 
 
 def spectral_distances(reference: Samples, other: Samples, sample_rate: int) -> tuple[float, float, float]:

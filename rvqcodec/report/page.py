@@ -12,10 +12,7 @@ from rvqcodec.report.recording import read_recording
 from rvqcodec.report.run import COLUMNS, Clip, Row, Run, Summary, groups_of, shown, summarize
 
 # The browser itself then refuses anything that is not in the page.
-POLICY = (
-    "default-src 'none'; img-src data:; media-src data:; "
-    "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-)
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 ON_CARD = ("mel", "si_sdr", "stoi", "pesq", "visqol")
 

@@ -66,9 +66,7 @@ class StreamDecoder:
         """Frames before a position that the sound at this position depends on."""
         return -(-(codec.config.decoder_blocks * PAST + 1) // SUB_FRAMES)
 
-    def push(
-        self, codes: Codes, n_q: int | Sequence[int] | npt.NDArray[np.integer], *, more: bool = False
-    ) -> Samples:
+    def push(self, codes: Codes, n_q: int | Sequence[int] | npt.NDArray[np.integer], *, more: bool = False) -> Samples:
         """codes uint16 [C, K, T], n_q per channel (rows from n_q on are ignored) -> float32 [C, n], n may be 0.
 
         The raw output begins with one sub-frame (`pre_skip`) before the recording's first sample. more: further codes
