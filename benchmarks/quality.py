@@ -168,7 +168,7 @@ def choose(options: argparse.Namespace) -> tuple[list[Peer], list[str]]:
 
 def rvq_codecs(options: argparse.Namespace) -> Iterator[Peer]:
     """rvq through the functions behind `rvq encode` and `rvq decode`; the model is loaded once and kept."""
-    from rvqcodec.bitrate import parse_bitrate
+    from rvqcodec.codes.bitrate import parse_bitrate
 
     for text in options.bitrates.split(","):
         yield rvq(parse_bitrate(text.strip()), options.model)

@@ -255,13 +255,14 @@ def count_operations(device: str) -> dict[str, float]:
     the network takes for one channel and second of audio at BITRATE."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from rvqcodec.bitrate import total_n_q
     from rvqcodec.codec import models
+    from rvqcodec.codes.bitrate import total_n_q
     from rvqcodec.stream import WINDOW, StreamDecoder, StreamEncoder
     from rvqcodec.stream.workers import one_core_each
 
-    codec = models.load(None, device).codec
-    n_q, windows = total_n_q(BITRATE, 1), 4
+    model = models.load(None, device)
+    codec = model.codec
+    n_q, windows = total_n_q(BITRATE, 1, model.facts), 4
     samples = np.zeros((1, windows * WINDOW * codec.config.hop), np.float32)
     counters = {name: FlopCounterMode(display=False) for name in ("encode", "decode")}
     codes = np.zeros((1, n_q, windows * WINDOW), np.uint16)

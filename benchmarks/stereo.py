@@ -3,7 +3,7 @@
     python benchmarks/stereo.py FOLDER [--kbps 3,6,9]
 
 Each rule gives codebooks one by one to the channel of which more is left, reckoning that each lowers it by so many
-dB (`rvqcodec.bitrate.split` is that rule at 0.5 dB), or does not look at the signal at all.
+dB (`rvqcodec.container.sharing.split` is that rule at 0.5 dB), or does not look at the signal at all.
 """
 
 import argparse
@@ -14,11 +14,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from rvqcodec import bitrate
 from rvqcodec.audio import Resampler
 from rvqcodec.codec import models
 from rvqcodec.codec.chunker import Chunker
 from rvqcodec.codec.encoding import EncodeOptions, coded_channels, header_of
+from rvqcodec.codes import bitrate
+from rvqcodec.container import sharing
 from rvqcodec.metrics.spectra import spectral_distances
 from rvqcodec.stream import StreamDecoder, StreamEncoder
 
@@ -30,8 +31,8 @@ def filling(decibels: float) -> Split:
     """The rule that a codebook lowers what is left of its channel by so many dB."""
 
     def split(total: int, balance: int) -> tuple[int, int]:
-        if balance in (bitrate.SIDE_SILENT, bitrate.MID_SILENT):
-            return bitrate.split(total, balance)
+        if balance in (sharing.SIDE_SILENT, sharing.MID_SILENT):
+            return sharing.split(total, balance)
         mid = side = 0
         for _ in range(total):
             if balance - decibels * mid >= -decibels * side:
@@ -65,10 +66,10 @@ def load(path: Path) -> NDArray[np.float32]:
 def measure(samples: NDArray[np.float32], totals: list[int]) -> dict[tuple[str, int], tuple[float, float]]:
     """(rule, codebooks) -> mel distance and signal-to-noise ratio in dB, mean over left and right."""
     model = models.load(None, "cpu")
-    most = min(32, max(totals))
+    most = min(model.facts.max_n_q, max(totals))
     coded = coded_channels(samples)
     header = header_of(model, EncodeOptions(n_q=max(totals)), RATE, 2, None, ())
-    encoder, chunker = StreamEncoder(model.codec, 2, most), Chunker(header)
+    encoder, chunker = StreamEncoder(model.codec, 2, most), Chunker(header, model.facts.max_n_q)
     codes = np.concatenate([encoder.push(coded), encoder.flush()], axis=2)
     chunker.push_samples(coded)
     balances = [(c.start_frame, c.frames, c.balance) for c in chunker.push_codes(codes, last=True)]
@@ -91,7 +92,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kbps", default="3,6,9")
     options = parser.parse_args()
-    totals = [bitrate.total_n_q(bitrate.parse_bitrate(text), 2) for text in options.kbps.split(",")]
+    facts = models.load(None, "cpu").facts
+    totals = [bitrate.total_n_q(bitrate.parse_bitrate(text), 2, facts) for text in options.kbps.split(",")]
     found = []
     for path in sorted(options.folder.iterdir()):
         if soundfile.info(path).channels == 2 if path.suffix in (".flac", ".wav") else False:
@@ -99,7 +101,7 @@ def main() -> None:
             if np.abs(samples[0] - samples[1]).max() > 1e-3:
                 found.append(measure(samples, totals))
                 print(f"{path.name}", flush=True)
-    columns = [f"{t * 0.375:g} kbps: mel | SNR dB" for t in totals]
+    columns = [f"{float(t * facts.codebook_rate) / 1000:g} kbps: mel | SNR dB" for t in totals]
     print(f"\n{len(found)} stereo clips\n| rule | {' | '.join(columns)} |")
     print("|---" * (1 + 2 * len(totals)) + "|")
     for name in RULES:

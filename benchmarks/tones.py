@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rvqcodec
-from rvqcodec.bitrate import total_n_q
+from rvqcodec.codes.bitrate import total_n_q
 from rvqcodec.report.run import table
 
 RATE, SECONDS, BITRATES = 44_100, 4, (1500, 3000, 6000, 12_000)
@@ -51,7 +51,7 @@ def main() -> None:
         codes = codec.encode(x, RATE, bitrate=max(BITRATES))
         row = [name]
         for bits in BITRATES:
-            y = codec.decode(codes, n_q=total_n_q(bits, 1))[0]
+            y = codec.decode(codes, n_q=total_n_q(bits, 1, codec.facts))[0]
             power = float(np.square(x[middle]).mean())
             level = decibels(float(np.square(y[middle]).mean()), power)
             row.append(f"{level:+.1f} / {decibels(power, float(np.square((x - y)[middle]).mean())):.1f}")

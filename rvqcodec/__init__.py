@@ -14,9 +14,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rvqcodec import tokens
     from rvqcodec.api import AudioCodec, Recording, load, open
-    from rvqcodec.codes import Codes
+    from rvqcodec.codes import tokens
+    from rvqcodec.codes.grid import Codes
     from rvqcodec.errors import AudioError, BitrateError, FormatError, RvqError, WeightsError
     from rvqcodec.kmeans import ResidualQuantizer
     from rvqcodec.live import Decoder, Encoder
@@ -45,7 +45,7 @@ _HOME = {
     "Recording": "api",
     "load": "api",
     "open": "api",
-    "Codes": "codes",
+    "Codes": "codes.grid",
     "Decoder": "live",
     "Encoder": "live",
     "ResidualQuantizer": "kmeans",
@@ -59,7 +59,7 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     if name == "tokens":
-        return importlib.import_module("rvqcodec.tokens")
+        return importlib.import_module("rvqcodec.codes.tokens")
     if name not in _HOME:
         raise AttributeError(f"module 'rvqcodec' has no attribute {name!r}")
     return getattr(importlib.import_module(f"rvqcodec.{_HOME[name]}"), name)

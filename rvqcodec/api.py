@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from rvqcodec import bitrate as bitrates
 from rvqcodec.arrays import Samples, as_asked, as_numpy, as_samples, is_torch
 from rvqcodec.audio.samples import check_rate_and_channels
 from rvqcodec.codec import DecodeOptions, EncodeOptions, decoding, encoding, models
-from rvqcodec.codes import Codes
-from rvqcodec.container import Chunk, Header, Reader
+from rvqcodec.codes import bitrate as bitrates
+from rvqcodec.codes.grid import Codes
+from rvqcodec.container import Chunk, Header, ModelFacts, Reader
 from rvqcodec.errors import AudioError, WeightsError
-from rvqcodec.heading import header_for
 from rvqcodec.live import Decoder, Encoder
 
 if TYPE_CHECKING:
@@ -52,27 +51,32 @@ class AudioCodec:
 
     @property
     def model_id(self) -> str:
-        return self._model.model_id
+        return self._model.facts.model_id
 
     @property
     def weights_hash(self) -> bytes:
         """The first 8 bytes of the sha256 of the weights that define the codes."""
-        return self._model.weights_hash
+        return self._model.facts.weights_hash
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What files have to know of the model: rates, bits of a code, codebooks."""
+        return self._model.facts
 
     @property
     def sample_rate(self) -> int:
         """The model's own rate in Hz; other rates are converted on the way in and out."""
-        return self._model.config.sample_rate
+        return self._model.facts.model_rate
 
     @property
     def frame_rate(self) -> float:
         """Frames a second."""
-        return self._model.config.sample_rate / self._model.config.hop
+        return self._model.facts.frame_rate
 
     @property
     def max_n_q(self) -> int:
         """Codebooks that a coded channel can have."""
-        return self._model.config.max_n_q
+        return self._model.facts.max_n_q
 
     @overload
     def encode(
@@ -80,7 +84,7 @@ class AudioCodec:
         wav: "Audio",
         sample_rate: int,
         *,
-        bitrate: int | str = 6000,
+        bitrate: int | str = bitrates.DEFAULT,
         n_q: int | None = None,
         mono: bool = False,
         tags: Sequence[tuple[str, str]] = (),
@@ -91,7 +95,7 @@ class AudioCodec:
         wav: "Batch[Audio]",
         sample_rate: int,
         *,
-        bitrate: int | str = 6000,
+        bitrate: int | str = bitrates.DEFAULT,
         n_q: int | None = None,
         mono: bool = False,
         tags: Sequence[tuple[str, str]] = (),
@@ -101,7 +105,7 @@ class AudioCodec:
         wav: "Audio | Batch[Audio]",
         sample_rate: int,
         *,
-        bitrate: int | str = 6000,
+        bitrate: int | str = bitrates.DEFAULT,
         n_q: int | None = None,
         mono: bool = False,
         tags: Sequence[tuple[str, str]] = (),
@@ -109,7 +113,7 @@ class AudioCodec:
         """Audio to `Codes`: floats [n] or [C, n]; a list or tuple of such gives a list of Codes.
 
         bitrate: the most that the codes take over all channels, in bits per second or as text ("6kbps"); n_q
-        (codebooks a frame, over all channels) goes before it. mono: mix down. AudioError, BitrateError.
+        (codebooks a frame, over all channels) overrides it. mono: mix down. AudioError, BitrateError.
         """
         if isinstance(wav, (list, tuple)):
             return [self.encode(one, sample_rate, bitrate=bitrate, n_q=n_q, mono=mono, tags=tags) for one in wav]
@@ -171,7 +175,7 @@ class AudioCodec:
         sample_rate: int,
         channels: int = 1,
         *,
-        bitrate: int | str = 6000,
+        bitrate: int | str = bitrates.DEFAULT,
         n_q: int | None = None,
         mono: bool = False,
         chunk_seconds: float | None = None,
@@ -188,14 +192,7 @@ class AudioCodec:
         return Decoder(self._model, header)
 
     def _header(self, sample_rate: int, channels: int, n_samples: int | None) -> Header:
-        return header_for(
-            self._model.config,
-            self.model_id,
-            self.weights_hash,
-            sample_rate=sample_rate,
-            channels=channels,
-            n_samples=n_samples,
-        )
+        return Header.of(self._model.facts, sample_rate=sample_rate, channels=channels, n_samples=n_samples)
 
     def _check(self, header: Header) -> None:
         if (header.model_id, header.weights_hash) != (self.model_id, self.weights_hash):

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rvqcodec.container import ModelFacts
+
 SUB_FRAMES = 2  # per frame
 
 
@@ -55,6 +57,18 @@ class Config:
         """Samples that the decoder puts out before the recording's first one."""
         return self.sub_frame
 
+    def facts(self, model_id: str, weights_hash: bytes) -> ModelFacts:
+        """What files have to know of a model of this architecture."""
+        return ModelFacts(
+            model_id=model_id,
+            weights_hash=weights_hash,
+            model_rate=self.sample_rate,
+            hop=self.hop,
+            pre_skip=self.pre_skip,
+            code_bits=self.code_bits,
+            max_n_q=self.max_n_q,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -76,3 +90,8 @@ class WeightsInfo:
     def weights_hash(self) -> bytes:
         """The eight bytes that a file's header carries."""
         return bytes.fromhex(self.bitstream_sha256)[:8]
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What files have to know of this model."""
+        return self.config.facts(self.model_id, self.weights_hash)

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rvqcodec import bitrate
-from rvqcodec.container import Chunk, Header, Writer
+from rvqcodec.container import Chunk, Header, Writer, sharing
 
 CHANNELS = {"mono": 1, "mid-side": 2, "discrete": 3}
 
@@ -37,7 +36,7 @@ def make_chunks(header: Header, frames: int, *, seed: int = 1) -> list[Chunk]:
     for start in range(0, frames, header.frames_per_chunk):
         count = min(header.frames_per_chunk, frames - start)
         balance = (start * 5) % 31 - 9 if header.coding == "mid-side" else 0
-        n_q = bitrate.shares(header.coding, header.total_n_q, header.channels, balance)
+        n_q = sharing.shares(header.coding, header.total_n_q, header.channels, balance)
         codes = tuple(rng.integers(0, 1 << header.code_bits, (k, count)).astype(np.uint16) for k in n_q)
         chunks.append(Chunk(start_frame=start, frames=count, n_q=n_q, balance=balance, codes=codes))
     return chunks

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import rvqcodec
 from rvqcodec.codec import EncodeOptions, encode_file
-from rvqcodec.codes import Codes
+from rvqcodec.codes.grid import Codes
 from rvqcodec.container import Reader, Writer
 
 RATE = 44100

@@ -1,12 +1,18 @@
 """Bitrates as people write them, and how mid and side share codebooks."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rvqcodec import bitrate
+from rvqcodec.codes import bitrate
+from rvqcodec.container import ModelFacts, sharing
 from rvqcodec.errors import BitrateError
 
+FACTS = ModelFacts(
+    model_id="test-1", weights_hash=bytes(8), model_rate=44100, hop=1176, pre_skip=588, code_bits=10, max_n_q=32
+)
 BALANCES = st.integers(-128, 127)
 
 
@@ -15,7 +21,7 @@ BALANCES = st.integers(-128, 127)
     [
         ("6kbps", 6000), ("6k", 6000), ("6", 6000), ("6000", 6000), ("4.5kbps", 4500), ("6000bps", 6000),
         (" 6 kbps ", 6000), ("6KBPS", 6000), ("6kbit/s", 6000), (".375", 375), ("0.375kbps", 375), ("12.", 12000),
-        ("96", 96000), ("375bps", 375), ("1.5", 1500),
+        ("96", 96000), ("375bps", 375), ("1.5", 1500), ("97", 97000), ("300bps", 300), ("0", 0), ("0.1", 100),
     ],
 )  # fmt: skip
 def test_text_is_read_as_bits_per_second(text: str, bits: int) -> None:
@@ -23,86 +29,99 @@ def test_text_is_read_as_bits_per_second(text: str, bits: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "fast",
-        "-6",
-        "6mbps",
-        "1e3",
-        "6,5",
-        "nan",
-        "inf",
-        "0",
-        "0.1",
-        "97",
-        "300bps",
-        "6k6",
-        "９９９９９９",
-        "1" * 50,
-    ],
+    "text", ["", "fast", "-6", "6mbps", "1e3", "6,5", "nan", "inf", "6k6", "９９９９９９", "1" * 50]
 )
-def test_other_text_is_refused_with_the_legal_range(text: str) -> None:
-    with pytest.raises(BitrateError, match=r"0\.375 to 12 kbps"):
+def test_other_text_is_refused(text: str) -> None:
+    with pytest.raises(BitrateError, match="write for example 6kbps"):
         bitrate.parse_bitrate(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "meant"), [("6000kbps", "6kbps"), ("4500k", "4.5kbps"), ("6bps", "6kbps"), ("12000kbps", "12kbps")]
-)
-def test_a_mistaken_unit_is_guessed(text: str, meant: str) -> None:
-    with pytest.raises(BitrateError, match=f"did you mean {meant}"):
-        bitrate.parse_bitrate(text)
+@pytest.mark.parametrize("bits", [0, 100, 300, 97_000])
+def test_what_a_model_cannot_have_is_refused_with_the_legal_range(bits: int) -> None:
+    for refuse in (lambda: bitrate.check_possible(bits, FACTS), lambda: bitrate.total_n_q(bits, 1, FACTS)):
+        with pytest.raises(BitrateError, match=r"0\.375 to 12 kbps for 1 coded channel"):
+            refuse()
+
+
+@pytest.mark.parametrize(("bits", "meant"), [(6_000_000, "6kbps"), (4_500_000, "4.5kbps"), (6, "6kbps")])
+def test_a_mistaken_unit_is_guessed(bits: int, meant: str) -> None:
+    for refuse in (lambda: bitrate.check_possible(bits, FACTS), lambda: bitrate.total_n_q(bits, 1, FACTS)):
+        with pytest.raises(BitrateError, match=f"did you mean {meant}"):
+            refuse()
 
 
 def test_the_largest_number_of_codebooks_that_fits_is_used() -> None:
-    assert bitrate.total_n_q(6000, 1) == 16
-    assert bitrate.total_n_q(6374, 1) == 16
-    assert bitrate.total_n_q(375, 2) == 1
-    assert bitrate.total_n_q(24000, 2) == 64
-    assert bitrate.total_n_q(6000, 3) == 15
-    assert bitrate.total_n_q(6000, 5) == 15
+    assert bitrate.total_n_q(6000, 1, FACTS) == 16
+    assert bitrate.total_n_q(6374, 1, FACTS) == 16
+    assert bitrate.total_n_q(375, 2, FACTS) == 1
+    assert bitrate.total_n_q(24000, 2, FACTS) == 64
+    assert bitrate.total_n_q(6000, 3, FACTS) == 15
+    assert bitrate.total_n_q(6000, 5, FACTS) == 15
 
 
 @pytest.mark.parametrize(("bits", "channels"), [(12001, 1), (374, 1), (24001, 2), (1124, 3), (6000, 0), (6000, 9)])
 def test_a_bitrate_that_channels_cannot_have_is_refused(bits: int, channels: int) -> None:
     with pytest.raises(BitrateError):
-        bitrate.total_n_q(bits, channels)
+        bitrate.total_n_q(bits, channels, FACTS)
+
+
+def test_the_rate_of_a_codebook_is_the_models() -> None:
+    """The first of two faults that were here: 375 bit/s a codebook, whatever the model."""
+    fast = replace(FACTS, model_rate=24000, hop=320, code_bits=10)  # 75 frames a second
+    assert (fast.frame_rate, fast.codebook_rate) == (75, 750)
+    assert bitrate.total_n_q(6000, 1, fast) == 8
+    assert bitrate.total_n_q(24000, 1, fast) == 32
+    small = replace(fast, code_bits=6)
+    assert bitrate.total_n_q(450, 1, small) == 1
+    assert bitrate.legal_range(small) == "0.45 to 14.4 kbps for 1 coded channel"
+    odd = replace(FACTS, hop=588, model_rate=22050, code_bits=7)
+    assert bitrate.total_n_q(263, 1, odd) == 1  # 262.5 bit/s
+    with pytest.raises(BitrateError):
+        bitrate.total_n_q(262, 1, odd)
+
+
+def test_a_model_with_fewer_codebooks_refuses_what_it_cannot_have() -> None:
+    """The second: it ended in an AssertionError."""
+    few = replace(FACTS, max_n_q=8)
+    assert bitrate.total_n_q(3000, 1, few) == 8
+    for channels in (1, 2, 5):
+        with pytest.raises(BitrateError, match=f"to {3 * channels} kbps for {channels} coded"):
+            bitrate.total_n_q(3001 * channels, channels, few)
 
 
 @given(total=st.integers(0, 64), balance=BALANCES)
 def test_split_gives_all_and_never_takes_back(total: int, balance: int) -> None:
-    mid, side = bitrate.split(total, balance)
+    mid, side = sharing.split(total, balance)
     assert 0 <= mid <= 32
     assert 0 <= side <= 32
-    if balance not in (bitrate.SIDE_SILENT, bitrate.MID_SILENT):
+    if balance not in (sharing.SIDE_SILENT, sharing.MID_SILENT):
         assert mid + side == total
-    more = bitrate.split(total + 1, balance)
+    more = sharing.split(total + 1, balance)
     assert more[0] >= mid
     assert more[1] >= side
 
 
 @given(total=st.integers(0, 64), balance=st.integers(-126, 125))
 def test_a_louder_channel_gets_no_fewer(total: int, balance: int) -> None:
-    assert bitrate.split(total, balance + 1)[0] >= bitrate.split(total, balance)[0]
+    assert sharing.split(total, balance + 1)[0] >= sharing.split(total, balance)[0]
 
 
 def test_split_at_its_ends() -> None:
-    assert bitrate.split(16, bitrate.SIDE_SILENT) == (16, 0)
-    assert bitrate.split(40, bitrate.SIDE_SILENT) == (32, 0)
-    assert bitrate.split(16, bitrate.MID_SILENT) == (0, 16)
-    assert bitrate.split(16, 0) == (8, 8)
-    assert bitrate.split(1, 0) == (1, 0)
-    assert bitrate.split(40, 126) == (32, 8)
-    assert bitrate.split(0, 5) == (0, 0)
+    assert sharing.split(16, sharing.SIDE_SILENT) == (16, 0)
+    assert sharing.split(40, sharing.SIDE_SILENT) == (32, 0)
+    assert sharing.split(16, sharing.MID_SILENT) == (0, 16)
+    assert sharing.split(16, 0) == (8, 8)
+    assert sharing.split(1, 0) == (1, 0)
+    assert sharing.split(40, 126) == (32, 8)
+    assert sharing.split(0, 5) == (0, 0)
     with pytest.raises(ValueError, match="split"):
-        bitrate.split(16, 128)
+        sharing.split(16, 128)
 
 
 def test_shares_follow_the_coding() -> None:
-    assert bitrate.shares("mono", 16, 1, 0) == (16,)
-    assert bitrate.shares("mid-side", 16, 2, 3) == bitrate.split(16, 3)
-    assert bitrate.shares("discrete", 17, 3, 0) == (5, 5, 5)
+    assert sharing.shares("mono", 16, 1, 0) == (16,)
+    assert sharing.shares("mid-side", 16, 2, 3) == sharing.split(16, 3)
+    assert sharing.shares("discrete", 17, 3, 0) == (5, 5, 5)
 
 
 @pytest.mark.parametrize(

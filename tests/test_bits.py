@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rvqcodec import bits
+from rvqcodec.container import bits
 from rvqcodec.errors import FormatError
 
 

@@ -12,8 +12,8 @@ import pytest
 from conftest import ENVIRONMENT, RVQ, names_in
 from rvqfiles import HEADER, make_file
 
+from rvqcodec.codes.edit import trim
 from rvqcodec.container import Reader
-from rvqcodec.edit import trim
 
 Run = Callable[..., Any]
 
@@ -152,6 +152,18 @@ def test_trim_to_a_file(invoke: Run, song: Path, tmp_path: Path, args: tuple[str
     assert out.read_bytes() == trimmed(song.read_bytes(), 8)
     assert "small.rvq" in result.err
     assert result.out == ""
+
+
+@pytest.mark.parametrize(("asked", "codebooks"), [("6kbps", 8), ("0.75", 1), ("24kbps", 32)])
+def test_trim_counts_in_the_bitrate_of_the_file(invoke: Run, tmp_path: Path, asked: str, codebooks: int) -> None:
+    """75 frames a second, so 0.75 kbps a codebook; once a codebook was 0.375 kbps in every file."""
+    fast = make_file(frames=150, total_n_q=32, model_rate=24000, sample_rate=24000, hop=320, pre_skip=0)
+    (tmp_path / "fast.rvq").write_bytes(fast)
+    out = tmp_path / "small.rvq"
+    assert invoke("trim", tmp_path / "fast.rvq", "-b", asked, "-o", out).code == 0
+    assert out.read_bytes() == trimmed(fast, codebooks)
+    refused = invoke("trim", tmp_path / "fast.rvq", "-b", "24.1kbps", "-o", out, "-f")
+    assert (refused.code, "0.75 to 24 kbps" in refused.err) == (1, True)
 
 
 def test_trim_is_careful_with_files(invoke: Run, song: Path, broken: Path, tmp_path: Path) -> None:

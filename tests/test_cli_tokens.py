@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from rvqcodec import weights
 from rvqcodec.cli import main
-from rvqcodec.codes import Codes
-from rvqcodec.tokens import PATTERNS
+from rvqcodec.codes.grid import Codes
+from rvqcodec.codes.tokens import PATTERNS
 
 Run = Callable[..., Result]
 CODINGS = ("mono", "mid-side", "discrete")

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tinycodec
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rvqcodec import bitrate
 from rvqcodec.audio import AudioInput
 from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file, models
 from rvqcodec.codec.chunker import Chunker, balance_of
 from rvqcodec.codec.encoding import Encoder, coded_channels, header_of
-from rvqcodec.container import Chunk, Header, Writer
+from rvqcodec.container import Chunk, Header, Writer, sharing
 from rvqcodec.errors import AudioError, BitrateError
 from rvqcodec.live import Decoder
 
@@ -57,7 +57,7 @@ def test_chunks_do_not_depend_on_the_cutting(stereo: NDArray[np.float32], cuts: 
     codes = np.zeros((2, 16, -(-(30000 + 588) // 1176)), np.uint16)
 
     def chunks(edges: list[int]) -> list[Chunk]:
-        chunker = Chunker(header("mid-side", 2))
+        chunker = Chunker(header("mid-side", 2), 32)
         done = []
         for begin, end in zip([0, *edges], [*edges, 30000], strict=True):
             chunker.push_samples(coded[:, begin:end])
@@ -69,7 +69,7 @@ def test_chunks_do_not_depend_on_the_cutting(stereo: NDArray[np.float32], cuts: 
         (c.start_frame, c.frames, c.n_q, c.balance) for c in cut
     ]
     assert sum(c.frames for c in whole) == codes.shape[2]
-    assert all(c.n_q == bitrate.split(16, c.balance) for c in whole)
+    assert all(c.n_q == sharing.split(16, c.balance) for c in whole)
 
 
 @CUTS
@@ -114,6 +114,24 @@ def test_many_channels_share_equally() -> None:
     assert header_of(model, EncodeOptions(n_q=11), 44100, 5, None, ()).total_n_q == 10
     with pytest.raises(BitrateError, match="5 to 160"):
         header_of(model, EncodeOptions(n_q=4), 44100, 5, None, ())
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_model_with_fewer_codebooks_than_a_file_may_have(channels: int) -> None:
+    """150 bit/s a codebook and 8 of them; asked for more it ended in an AssertionError."""
+    codec = tinycodec.shared()
+    model = models.Model(codec, codec.config.facts("tiny", bytes(8)))
+    with pytest.raises(BitrateError, match=f"to {1.2 * channels:g} kbps for {channels} coded"):
+        header_of(model, EncodeOptions(bitrate=6000), 44100, channels, None, ())
+    head = header_of(model, EncodeOptions(bitrate=1200 * channels), 44100, channels, None, ())
+    assert head.total_n_q == 8 * channels
+    encoder = Encoder(model, head)
+    samples = tinycodec.sound(20000, channels=channels)
+    if channels == 2:
+        samples[1] = samples[0] * 0.999  # hardly any side: mid would take all 16
+    chunks = [*encoder.push(samples), *encoder.flush()]
+    assert {chunk.n_q[0] for chunk in chunks} == {8}
+    assert all(max(chunk.n_q) <= 8 for chunk in chunks)
 
 
 def test_mid_and_side() -> None:

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rvqcodec import bitrate
-from rvqcodec.codes import Codes
-from rvqcodec.container import Chunk, Header, Writer
+from rvqcodec.codes.grid import Codes
+from rvqcodec.codes.tokenfile import FORMATS, dump, layout_of, load, meta_of
+from rvqcodec.codes.tokens import PATTERNS, interleave
+from rvqcodec.container import Chunk, Header, Writer, sharing
 from rvqcodec.errors import FormatError
-from rvqcodec.tokenfile import FORMATS, dump, layout_of, load, meta_of
-from rvqcodec.tokens import PATTERNS, interleave
 
 MONO = Header(
     sample_rate=44100,
@@ -52,7 +51,7 @@ def recording(
     for start in range(0, frames, chunk):
         n = min(chunk, frames - start)
         balance = int(rng.integers(-128, 128)) if coding == "mid-side" else 0
-        n_q = bitrate.split(total, balance) if coding == "mid-side" else (total // channels,) * channels
+        n_q = sharing.split(total, balance) if coding == "mid-side" else (total // channels,) * channels
         codes = tuple(rng.integers(0, 1024, (k, n)).astype(np.uint16) for k in n_q)
         writer.write_chunk(Chunk(start_frame=start, frames=n, n_q=n_q, balance=balance, codes=codes))
     writer.close(header.n_samples or 0)
@@ -105,7 +104,7 @@ def test_codes_alone_make_an_equal_recording(data: bytes) -> None:
     assert np.array_equal(again.codes, codes.codes)
     for chunk in alone.chunks():
         if alone.header.coding == "mid-side":  # so that decoding, which applies the split, uses them all
-            allowed = bitrate.split(alone.header.total_n_q, chunk.balance)
+            allowed = sharing.split(alone.header.total_n_q, chunk.balance)
             assert all(n <= most for n, most in zip(chunk.n_q, allowed, strict=True))
 
 

@@ -172,7 +172,7 @@ def test_an_rvq_file_is_decoded_on_the_way(tmp_path: Path, recording: Path) -> N
 
 
 def test_roundtrip_refuses_what_it_cannot_do(tmp_path: Path, recording: Path) -> None:
-    assert "6000kbps" in refused("roundtrip", recording, "-b", "3,6000kbps")
+    assert "did you mean 6kbps" in refused("roundtrip", recording, "-b", "3,6000kbps")
     assert "is not a number" in refused("roundtrip", recording, "-b", "3,,6")
     assert "save it to a file" in refused("roundtrip", "-")
     assert "no such file" in refused("roundtrip", tmp_path / "none.wav")

@@ -1,6 +1,8 @@
 """The container: one table of objects and bytes for writer and reader, however the bytes arrive."""
 
 import io
+import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rvqfiles import CHANNELS, HEADER, make_chunks, make_file, make_header, write
 
-from rvqcodec import bitrate
-from rvqcodec.container import MAX_N_Q, Chunk, Damage, Header, Reader, Writer, usable_tags
+from rvqcodec.codes.describe import describe
+from rvqcodec.codes.edit import Joiner, cut_frames, trim
+from rvqcodec.codes.verify import verify
+from rvqcodec.container import MAX_N_Q, Chunk, Damage, Header, Reader, Writer, payloads, sharing, usable_tags
 from rvqcodec.container.blocks import MAX_BLOCK
-from rvqcodec.errors import FormatError
+from rvqcodec.container.payloads import Shape
+from rvqcodec.errors import FormatError, RvqError
 
 
 class Trickle(io.RawIOBase):
@@ -74,6 +79,62 @@ def test_objects_and_bytes(header: Header, chunks: list[Chunk], n_samples: int, 
         assert (reader.end.n_samples, reader.end.chunks) == (n_samples, len(chunks))
         assert reader.n_samples == n_samples
         assert reader.total_bytes == len(data) // 2
+
+
+class Squeezed:
+    """A payload of another codec, for tests: its size is known only from its bytes."""
+
+    def size(self, shape: Shape) -> int | None:
+        return None
+
+    def pack(self, codes: Sequence[np.ndarray], shape: Shape) -> bytes:
+        return zlib.compress(b"".join(c.tobytes() for c in codes))
+
+    def unpack(self, data: bytes, shape: Shape) -> tuple[np.ndarray, ...]:
+        flat = np.frombuffer(zlib.decompress(data), np.uint16).reshape(-1, shape.frames)
+        return tuple(np.split(flat, np.cumsum(shape.n_q)[:-1]))
+
+    def fault(self, data: bytes, shape: Shape) -> tuple[int, str] | None:
+        return None if data[:1] == b"\x78" else (0, "no zlib")
+
+
+@pytest.mark.parametrize("coding", CHANNELS)
+def test_another_payload_is_one_row_of_a_table(coding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read, sought, described, verified, trimmed and cut like plain codes."""
+    plain = make_file(coding)
+    header = replace(Reader(io.BytesIO(plain)).header, codec=7)
+    with pytest.raises(FormatError, match="codec 7 is unknown"):
+        write(header, [], 0)
+    monkeypatch.setitem(payloads.PAYLOADS, 7, Squeezed())
+    chunks = make_chunks(header, 20)
+    data = write(header, chunks, header.n_samples or 0)
+    for file in (io.BytesIO(data), Trickle(data)):
+        reader = Reader(file)
+        assert reader.header == header
+        assert same(list(reader), chunks)
+    sought = Reader(io.BytesIO(data))
+    sought.seek_frame(9)
+    assert same(list(sought), chunks[1:])
+    assert verify(io.BytesIO(data)).ok
+    found = describe(io.BytesIO(data), list_chunks=True)
+    assert found.payload_bytes == sum(len(Squeezed().pack(c.codes, Shape(c.n_q, c.frames, 10))) for c in chunks)
+    # Its length stands behind n_q, in 3 bytes.
+    raw = found.chunks[0]
+    at = raw.position + 8 + (coding == "mid-side") + header.channels
+    assert int.from_bytes(data[at : at + 3], "little") == raw.size - (at + 3 - raw.position) - 4
+    small, plain_small, part = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    trim(Reader(io.BytesIO(data)), small, 3)
+    trim(Reader(io.BytesIO(plain)), plain_small, 3)
+    assert same(list(Reader(io.BytesIO(small.getvalue()))), list(Reader(io.BytesIO(plain_small.getvalue()))))
+    cut_frames(Reader(io.BytesIO(data)), part, 3, 17)
+    assert sum(chunk.frames for chunk in Reader(io.BytesIO(part.getvalue()))) == 14
+    with pytest.raises(RvqError, match="b has codec 7, stdin has 0"):
+        Joiner([Reader(io.BytesIO(plain)).header, header], ["stdin", "b"], io.BytesIO())
+    damaged = bytearray(data)
+    damaged[at : at + 3] = b"\xff\xff\xff"
+    with pytest.raises(FormatError, match="are over 524309"):
+        list(Reader(io.BytesIO(bytes(damaged))))
+    assert len(list(Reader(io.BytesIO(bytes(damaged)), salvage=True))) == len(chunks)
 
 
 @pytest.mark.parametrize("coding", CHANNELS)
@@ -286,7 +347,7 @@ def test_caps_hold_for_the_largest_file() -> None:
     raw = next(reader.raw())
     assert not isinstance(raw, Damage)
     assert raw.size == MAX_BLOCK - 1  # balance goes with two channels only
-    assert bitrate.shares("discrete", 256, 8, 0) == raw.n_q
+    assert sharing.shares("discrete", 256, 8, 0) == raw.n_q
 
 
 def test_tags_from_elsewhere_are_kept_where_they_fit() -> None:

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rvqfiles import HEADER, make_chunks, make_file, make_header, write
 
+from rvqcodec.codes.verify import verify
 from rvqcodec.container import Chunk, Damage, Reader, Writer
 from rvqcodec.container.blocks import END_SIZE, MAX_BLOCK
 from rvqcodec.container.reader import MAX_GAP
 from rvqcodec.errors import FormatError
-from rvqcodec.verify import verify
 
 FRAMES = 20
 

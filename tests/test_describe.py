@@ -5,7 +5,7 @@ import io
 import pytest
 from rvqfiles import HEADER, make_file
 
-from rvqcodec.describe import as_dict, as_text, clock, describe, printable
+from rvqcodec.codes.describe import as_dict, as_text, clock, describe, printable
 
 
 def test_a_description_measures_the_file() -> None:

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rvqfiles import CHANNELS, HEADER, make_chunks, make_file, make_header, write
 
-from rvqcodec import bitrate
-from rvqcodec.container import Chunk, Damage, Reader
-from rvqcodec.edit import Edited, Joiner, cut, cut_frames, trim
+from rvqcodec.codes.edit import Edited, Joiner, cut, cut_frames, trim
+from rvqcodec.container import Chunk, Damage, Reader, sharing
 from rvqcodec.errors import BitrateError, FormatError, RvqError
 
 CODINGS = st.sampled_from(sorted(CHANNELS))
@@ -265,4 +264,4 @@ def test_shares_of_the_test_files_vary() -> None:
     """Else the tests above show less than they say."""
     shapes = {shape for shape, _ in flat(make_file("mid-side", 40))[0]}
     assert len(shapes) > 2
-    assert bitrate.split(4, 0) in shapes or len(shapes) > 3
+    assert sharing.split(4, 0) in shapes or len(shapes) > 3

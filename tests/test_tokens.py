@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rvqcodec.codes.tokens import PATTERNS, Layout, SpecialTokens, deinterleave, interleave, pad_batch
 from rvqcodec.errors import FormatError
-from rvqcodec.tokens import PATTERNS, Layout, SpecialTokens, deinterleave, interleave, pad_batch
 
 FOLDER = Path(__file__).parent.parent / "formats" / "patterns"
 layouts = st.builds(

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rvqcodec.bitrate import STEP
+from rvqcodec.codes.describe import as_text, describe
+from rvqcodec.codes.verify import verify
 from rvqcodec.container import Damage, Reader
-from rvqcodec.describe import as_text, describe
+from rvqcodec.container.sharing import STEP
 from rvqcodec.errors import FormatError
-from rvqcodec.verify import verify
 
 FORMATS = Path(__file__).resolve().parents[1] / "formats"
 EXPECTED: dict[str, Any] = json.loads((FORMATS / "vectors" / "expected.json").read_text())

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rvqcodec.bitrate import shares
 from rvqcodec.container import Header, blocks
 from rvqcodec.container.blocks import End
 from rvqcodec.container.header import pack_header
+from rvqcodec.container.sharing import shares
 
 BASE = Header(
     sample_rate=44100, channels=1, coding="mono", model_id="test-1",
@@ -41,7 +41,7 @@ def codes(header: Header, n_q: tuple[int, ...], start: int, frames: int) -> list
 def chunk(header: Header, start: int, frames: int, n_q: tuple[int, ...] | None = None, balance: int = 0) -> bytes:
     """A chunk as bytes; n_q None: as writers share."""
     n_q = shares(header.coding, header.total_n_q, header.channels, balance) if n_q is None else n_q
-    payload = blocks.pack_codes(header, codes(header, n_q, start, frames))
+    payload = blocks.pack_codes(header, codes(header, n_q, start, frames), n_q, frames)
     return blocks.pack_chunk(header, start, frames, n_q, balance, payload)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rvqcodec.tokens import PATTERNS, Layout, interleave
+from rvqcodec.codes.tokens import PATTERNS, Layout, interleave
 
 CASES = (  # name, codebooks, coded channels, frames, boundaries
     ("mono", 4, 1, 5, False),

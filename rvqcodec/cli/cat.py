@@ -9,9 +9,9 @@ from rvqcodec.cli import options, shared
 from rvqcodec.cli.names import Job
 from rvqcodec.cli.pipes import called, naming, writing
 from rvqcodec.cli.shared import STREAM
+from rvqcodec.codes.describe import clock
+from rvqcodec.codes.edit import Joiner
 from rvqcodec.container import Header, Reader
-from rvqcodec.describe import clock
-from rvqcodec.edit import Joiner
 from rvqcodec.errors import RvqError
 
 

@@ -9,10 +9,10 @@ from rvqcodec.cli.decode import Seconds
 from rvqcodec.cli.names import Job
 from rvqcodec.cli.pipes import called, reading, writing
 from rvqcodec.cli.shared import STREAM
+from rvqcodec.codes.describe import clock
+from rvqcodec.codes.edit import cut as cut_file
+from rvqcodec.codes.edit import cut_frames
 from rvqcodec.container import Reader
-from rvqcodec.describe import clock
-from rvqcodec.edit import cut as cut_file
-from rvqcodec.edit import cut_frames
 from rvqcodec.errors import RvqError
 
 

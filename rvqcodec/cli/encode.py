@@ -4,13 +4,11 @@ from collections.abc import Callable
 
 import click
 
-from rvqcodec import bitrate as bitrates
 from rvqcodec.cli import options, shared
 from rvqcodec.cli.jobs import run_jobs
 from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
 from rvqcodec.cli.shared import STREAM, Batch
-
-DEFAULT_BITRATE = "6kbps"
+from rvqcodec.codes import bitrate as bitrates
 
 
 @click.command()
@@ -84,7 +82,7 @@ def encode(
     """
     if bitrate is not None and codebooks is not None:
         raise click.UsageError("-b and -q say the same thing; give one of them")
-    bits_per_second = bitrates.parse_bitrate(bitrate or DEFAULT_BITRATE)
+    bits_per_second = options.asked_bitrate(bitrate, model)
     own_tags = tuple(_tag(text) for text in tags)
     if not raw and (rate is not None or channels is not None):
         raise click.UsageError("--rate and --channels describe --raw input; other inputs say themselves")
@@ -99,7 +97,7 @@ def encode(
         from rvqcodec.audio import RawFormat
         from rvqcodec.codec import EncodeOptions, encode_file
 
-        options = EncodeOptions(
+        wanted = EncodeOptions(
             bitrate=bits_per_second,
             n_q=codebooks,
             mono=mono,
@@ -111,7 +109,7 @@ def encode(
             verify=verify,
         )
         target = shared.stdout() if job.target == STREAM else job.target
-        report = encode_file(job.source, target, options, force=force, progress=progress)
+        report = encode_file(job.source, target, wanted, force=force, progress=progress)
         for warning in report.warnings:
             shared.say(warning)
         kbps = bitrates.format_kbps(8 * report.file_bytes / report.seconds) if report.n_samples else "empty"

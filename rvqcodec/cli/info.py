@@ -7,7 +7,7 @@ import click
 from rvqcodec.cli import shared
 from rvqcodec.cli.pipes import called, reading
 from rvqcodec.cli.shared import Batch
-from rvqcodec.describe import as_dict, as_text, describe, printable
+from rvqcodec.codes.describe import as_dict, as_text, describe, printable
 
 
 @click.command()

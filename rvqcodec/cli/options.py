@@ -3,6 +3,7 @@
 import click
 
 from rvqcodec.cli.shared import STREAM
+from rvqcodec.codes import bitrate as bitrates
 
 DEVICE = click.option(
     "--device",
@@ -22,3 +23,17 @@ RESULT = click.option(
     show_default=True,
     help="Result: a file, or - for stdout.",
 )
+
+
+def asked_bitrate(text: str | None, model: str | None) -> int:
+    """The bitrate of -b in bits per second (None: the default); one that no audio can have with this model is refused.
+
+    model: as for --model. Errors: BitrateError, WeightsError.
+    """
+    if text is None:
+        return bitrates.DEFAULT
+    from rvqcodec import weights
+
+    bits_per_second = bitrates.parse_bitrate(text)
+    bitrates.check_possible(bits_per_second, weights.info(model).facts)
+    return bits_per_second

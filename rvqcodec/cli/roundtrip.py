@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rvqcodec import bitrate as bitrates
 from rvqcodec.cli import options, shared
 from rvqcodec.cli.compare import judged_metrics, refuse_existing
 
@@ -52,7 +51,7 @@ def roundtrip(
     """
     from rvqcodec.errors import AudioError
 
-    asked = sorted({bitrates.parse_bitrate(text) for text in bitrate.split(",")})
+    asked = sorted({options.asked_bitrate(text, model) for text in bitrate.split(",")})
     if source == shared.STREAM:
         raise AudioError("stdin can be read only once; save it to a file first")
     if out:

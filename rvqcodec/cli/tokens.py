@@ -8,20 +8,18 @@ from collections.abc import Callable
 
 import click
 
-from rvqcodec import bitrate as bitrates
 from rvqcodec import weights
 from rvqcodec.cli import options, shared
 from rvqcodec.cli.jobs import name_of, run_jobs
 from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
 from rvqcodec.cli.pipes import reading, writing
 from rvqcodec.cli.shared import STREAM, Batch
-from rvqcodec.codes import Codes
+from rvqcodec.codes.grid import Codes
+from rvqcodec.codes.tokenfile import FORMATS, dump, layout_of, load
+from rvqcodec.codes.tokens import PATTERNS, Layout, deinterleave
 from rvqcodec.container import MAX_N_Q, Header
 from rvqcodec.container.header import MAGIC
 from rvqcodec.errors import FormatError, RvqError
-from rvqcodec.heading import header_for
-from rvqcodec.tokenfile import FORMATS, dump, layout_of, load
-from rvqcodec.tokens import PATTERNS, Layout, deinterleave
 
 ENDINGS = {".npz": "npz", ".npy": "npy", ".jsonl": "jsonl"}
 AUDIO = ("wav", "flac", "ogg")
@@ -79,7 +77,7 @@ def encode(
     INPUT is an .rvq file, which needs no network, or audio as for rvq encode; - is stdin, whose result goes to
     stdout. Prints codebooks, frames, steps and the number of tokens.
     """
-    bits = bitrates.parse_bitrate(bitrate or "6kbps")
+    bits = options.asked_bitrate(bitrate, model)
     ending = _ending(output)
     if ending is not None and ending not in ENDINGS:
         raise click.UsageError(f"-o {output}: must end in {', '.join(ENDINGS)}; or name the kind with --to")
@@ -239,14 +237,8 @@ def _header(model: str | None, channels: int, rate: int | None) -> Header:
     """What .npy does not say, from the options and the installed model."""
     if model is None:
         raise FormatError(".npy holds tokens alone: say with --model which model they are of (see rvq models)")
-    info = weights.info(model)
-    return header_for(
-        info.config,
-        info.model_id,
-        info.weights_hash,
-        sample_rate=rate or info.config.sample_rate,
-        channels=channels,
-    )
+    facts = weights.info(model).facts
+    return Header.of(facts, sample_rate=rate or facts.model_rate, channels=channels)
 
 
 def _layout(header: Header, pattern: str, boundaries: bool, codebooks: int | None, streams: int) -> Layout:

@@ -2,14 +2,14 @@
 
 import click
 
-from rvqcodec import bitrate as bitrates
-from rvqcodec.bitrate import format_kbps
 from rvqcodec.cli import options, shared
 from rvqcodec.cli.names import plan
 from rvqcodec.cli.pipes import called, reading, writing
 from rvqcodec.cli.shared import STREAM, Batch
+from rvqcodec.codes import bitrate as bitrates
+from rvqcodec.codes.bitrate import format_kbps
+from rvqcodec.codes.edit import trim as trim_file
 from rvqcodec.container import Reader
-from rvqcodec.edit import trim as trim_file
 
 
 @click.command()
@@ -46,7 +46,7 @@ def trim(
         with batch.item(called(job.source)), reading(job.source) as file:
             reader = Reader(file)
             header = reader.header
-            total = codebooks or bitrates.total_n_q(bits or 0, header.coded_channels)
+            total = codebooks or bitrates.total_n_q(bits or 0, header.coded_channels, header.facts)
             if total > header.total_n_q and not quiet:
                 shared.say(f"{called(job.source)}: has only {header.total_n_q} codebooks a frame and stays as it is")
             with writing(job, force=force) as out:

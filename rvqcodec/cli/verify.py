@@ -8,9 +8,9 @@ import click
 from rvqcodec.cli import shared
 from rvqcodec.cli.pipes import called, reading
 from rvqcodec.cli.shared import Batch
-from rvqcodec.describe import clock, printable
-from rvqcodec.verify import Fault, Verdict
-from rvqcodec.verify import verify as check
+from rvqcodec.codes.describe import clock, printable
+from rvqcodec.codes.verify import Fault, Verdict
+from rvqcodec.codes.verify import verify as check
 
 
 @click.command()

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from rvqcodec import bitrate
-from rvqcodec.bitrate import MAX_N_Q, MID_SILENT, SIDE_SILENT
-from rvqcodec.container import Chunk, Header
+from rvqcodec.container import Chunk, Header, sharing
+from rvqcodec.container.sharing import MID_SILENT, SIDE_SILENT
 
 MAX_BALANCE = 126
 # A coded channel is silent in a chunk when its mean square is below -90 dBFS and 80 dB below the other's.
@@ -17,8 +16,10 @@ SILENCE, SILENCE_BESIDE = 1e-9, 1e-8
 class Chunker:
     """Gathers codes and the energies of the samples they stand for into chunks, the same for any cutting."""
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: Header, max_n_q: int) -> None:
+        """max_n_q: codebooks that the model has for a coded channel; a larger share is cut down to them."""
         self._header = header
+        self._max_n_q = max_n_q
         self._n_coded = header.coded_channels
         self._energies = np.zeros((self._n_coded, 0))
         # Frame f stands for the samples from f * hop - pre_skip: so the signal begins with pre_skip zeros.
@@ -31,7 +32,7 @@ class Chunker:
         """How many codebooks any one coded channel may come to use."""
         if self._header.coding == "discrete":
             return self._header.total_n_q // self._n_coded
-        return min(MAX_N_Q, self._header.total_n_q)
+        return min(self._max_n_q, self._header.total_n_q)
 
     def push_samples(self, samples: NDArray[np.float32]) -> None:
         """Take the coded channels at the model's rate, float32 [C, n], before the codes made of them."""
@@ -56,7 +57,8 @@ class Chunker:
 
     def _chunk(self, codes: NDArray[np.uint16], mean_square: NDArray[np.float64]) -> Chunk:
         balance = balance_of(*mean_square) if self._header.coding == "mid-side" else 0
-        n_q = bitrate.shares(self._header.coding, self._header.total_n_q, self._n_coded, balance)
+        shares = sharing.shares(self._header.coding, self._header.total_n_q, self._n_coded, balance)
+        n_q = tuple(min(share, self._max_n_q) for share in shares)
         parts = tuple(np.ascontiguousarray(codes[c, :k]) for c, k in enumerate(n_q))
         start, self._frame = self._frame, self._frame + codes.shape[2]
         return Chunk(start_frame=start, frames=codes.shape[2], n_q=n_q, balance=balance, codes=parts)

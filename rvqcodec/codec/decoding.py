@@ -10,12 +10,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from rvqcodec import bitrate
 from rvqcodec.audio import Resampler, open_output, resampled_length
-from rvqcodec.bitrate import MAX_N_Q
 from rvqcodec.codec import models
 from rvqcodec.codec.encoding import Progress
-from rvqcodec.container import Damage, Header, Reader
+from rvqcodec.container import MAX_N_Q, Damage, Header, Reader, sharing
 from rvqcodec.errors import AudioError, BitrateError
 from rvqcodec.stream import StreamDecoder
 
@@ -249,7 +247,7 @@ def _codes(
         if isinstance(item, Damage):
             yield from _silence(header, item.start_frame, frames)
             continue
-        limit = bitrate.shares(header.coding, total, header.coded_channels, item.balance)
+        limit = sharing.shares(header.coding, total, header.coded_channels, item.balance)
         n_q = np.minimum(item.n_q, limit)
         codes = np.zeros((header.coded_channels, int(n_q.max()), frames), np.uint16)
         for channel, k in enumerate(n_q):

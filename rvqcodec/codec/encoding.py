@@ -10,14 +10,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from rvqcodec import bitrate, files
+from rvqcodec import files
 from rvqcodec.audio import AudioInput, RawFormat, Resampler, open_input
 from rvqcodec.codec import models
 from rvqcodec.codec.chunker import Chunker
-from rvqcodec.codes import FRAMES_PER_CHUNK
-from rvqcodec.container import Chunk, Header, Reader, Writer, usable_tags
+from rvqcodec.codes import bitrate
+from rvqcodec.container import FRAMES_PER_CHUNK, Chunk, Header, ModelFacts, Reader, Writer, usable_tags
 from rvqcodec.errors import AudioError, BitrateError, FormatError
-from rvqcodec.heading import header_for
 from rvqcodec.stream import StreamEncoder
 
 Progress = Callable[[float, float | None], None]
@@ -29,11 +28,11 @@ class EncodeOptions:
     """What the user may choose.
 
     bitrate: the most the payload takes, bits per second over all coded channels; n_q (codebooks a frame over
-    all coded channels) goes before it. chunk_seconds None: 128 frames. tags are added to the input's, or
+    all coded channels) overrides it. chunk_seconds None: 128 frames. tags are added to the input's, or
     replace them. raw: the input's bytes are headerless PCM. verify: read back and compare what was written.
     """
 
-    bitrate: int = 6000
+    bitrate: int = bitrate.DEFAULT
     n_q: int | None = None
     mono: bool = False
     model: str | None = None
@@ -131,16 +130,13 @@ def header_of(
     tags: tuple[tuple[str, str], ...],
 ) -> Header:
     """The header of a recording that a model will encode; `channels` and `n_samples` are the audio's."""
-    config = model.config
     channels = 1 if options.mono else channels
-    return header_for(
-        config,
-        model.model_id,
-        model.weights_hash,
+    return Header.of(
+        model.facts,
         sample_rate=sample_rate,
         channels=channels,
-        total_n_q=_total_n_q(options, channels, config.max_n_q),
-        frames_per_chunk=_frames_per_chunk(options.chunk_seconds, config.sample_rate / config.hop),
+        total_n_q=_total_n_q(options, channels, model.facts),
+        frames_per_chunk=_frames_per_chunk(options.chunk_seconds, model.facts.frame_rate),
         n_samples=n_samples,
         tags=tags,
     )
@@ -151,7 +147,7 @@ class Encoder:
 
     def __init__(self, model: models.Model, header: Header, *, mono: bool = False) -> None:
         self._mono = mono
-        self._chunker = Chunker(header)
+        self._chunker = Chunker(header, model.facts.max_n_q)
         self._resampler = Resampler(header.sample_rate, header.model_rate, header.coded_channels)
         self._encoder = StreamEncoder(model.codec, header.coded_channels, self._chunker.n_q_needed)
 
@@ -182,10 +178,10 @@ def coded_channels(samples: NDArray[np.float32], *, mono: bool = False) -> NDArr
     return np.stack([(left + right) * np.float32(0.5), (left - right) * np.float32(0.5)])
 
 
-def _total_n_q(options: EncodeOptions, channels: int, max_n_q: int) -> int:
+def _total_n_q(options: EncodeOptions, channels: int, facts: ModelFacts) -> int:
     if options.n_q is None:
-        return bitrate.total_n_q(options.bitrate, channels)
-    least = channels if channels > 2 else 1
+        return bitrate.total_n_q(options.bitrate, channels, facts)
+    least, max_n_q = channels if channels > 2 else 1, facts.max_n_q
     if not least <= options.n_q <= max_n_q * channels:
         raise BitrateError(
             f"{options.n_q} codebooks for {channels} coded channels: must be {least} to {max_n_q * channels} "

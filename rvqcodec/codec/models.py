@@ -2,12 +2,12 @@
 
 import functools
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from rvqcodec import weights
-from rvqcodec.container import Header
+from rvqcodec.container import MAX_N_Q, Header, ModelFacts
 from rvqcodec.errors import RvqError, WeightsError
 from rvqcodec.model import Codec, Config
 
@@ -16,11 +16,10 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Model:
-    """A codec with its names: `model_id` and the first 8 bytes of the sha256 that defines the bitstream."""
+    """A codec with what files have to know of it."""
 
     codec: Codec
-    model_id: str
-    weights_hash: bytes
+    facts: ModelFacts
 
     @property
     def config(self) -> Config:
@@ -68,15 +67,13 @@ def load(name: str | None, device: str) -> Model:
 @functools.lru_cache(maxsize=4)
 def _load(name: str | None, device: str, bitstream: bytes | None) -> Model:
     codec = weights.load(name, device=device, bitstream=bitstream)
-    return Model(codec, codec.model_id, codec.weights_hash)
+    return Model(codec, codec.config.facts(codec.model_id, codec.weights_hash))
 
 
 def load_for(header: Header, device: str) -> Model:
     """The model that a file was made with. WeightsError, naming id and hash, when ours is another."""
     with _lock:
         model = _load(header.model_id, device_of(device), header.weights_hash)
-    config = model.config
-    ours = (config.sample_rate, config.hop, config.code_bits, config.sub_frame)
-    if ours != (header.model_rate, header.hop, header.code_bits, header.pre_skip):
+    if replace(model.facts, max_n_q=MAX_N_Q) != header.facts:
         raise WeightsError(f"the file's rate, hop or code size do not go with model {header.model_id}")
     return model

@@ -14,8 +14,10 @@ with open(path, "rb") as f:
 """
 
 from rvqcodec.container.blocks import Chunk, Damage, End
+from rvqcodec.container.facts import ModelFacts
 from rvqcodec.container.header import (
     CODINGS,
+    FRAMES_PER_CHUNK,
     MAX_CHANNELS,
     MAX_FRAMES_PER_CHUNK,
     MAX_N_Q,
@@ -27,6 +29,7 @@ from rvqcodec.container.writer import Writer
 
 __all__ = [
     "CODINGS",
+    "FRAMES_PER_CHUNK",
     "MAX_CHANNELS",
     "MAX_FRAMES_PER_CHUNK",
     "MAX_N_Q",
@@ -34,6 +37,7 @@ __all__ = [
     "Damage",
     "End",
     "Header",
+    "ModelFacts",
     "Reader",
     "Writer",
     "usable_tags",

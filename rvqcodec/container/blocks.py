@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rvqcodec import bits
 from rvqcodec.container.header import MAX_CHANNELS, MAX_FRAMES_PER_CHUNK, MAX_N_Q, MAX_SAMPLES, Header
+from rvqcodec.container.payloads import PAYLOADS, PLAIN, Shape
 from rvqcodec.errors import FormatError
 
 if TYPE_CHECKING:
@@ -23,10 +23,12 @@ _START = struct.Struct("<BBIH")
 _END = struct.Struct("<BBIIQI")
 _OTHER = struct.Struct("<BBHB")
 CRC = struct.Struct("<I")
+LENGTH_SIZE = 3
+"""Bytes of a payload's length; it stands before payloads whose size the other fields do not tell."""
 END_SIZE = _END.size + CRC.size
 OTHER_SIZE = _OTHER.size
 MAX_FRAMES = 0xFFFFFFFF
-MAX_FIELDS = _START.size + 1 + MAX_CHANNELS
+MAX_FIELDS = _START.size + 1 + MAX_CHANNELS  # a payload with a length of its own has to leave room for it
 MAX_BLOCK = MAX_FIELDS + MAX_CHANNELS * MAX_N_Q * MAX_FRAMES_PER_CHUNK * 16 // 8 + CRC.size
 """Bytes of the largest chunk; no other block may be longer either. A reader never holds more than two."""
 
@@ -37,7 +39,7 @@ class Chunk:
 
     `start_frame` counts from the start of the file: chunks follow one another without gaps. `n_q` and
     `codes` have one entry for each coded channel: the number of codebooks in use (0: silence) and codes
-    uint16 [n_q, frames]. `balance` is the level of mid minus that of side in dB (see `bitrate.split`), 0
+    uint16 [n_q, frames]. `balance` is the level of mid minus that of side in dB (see `sharing.split`), 0
     when the coding is not mid-side.
     """
 
@@ -95,18 +97,27 @@ class Damage:
 
 def fields_size(header: Header) -> int:
     """Bytes of a chunk before its payload."""
+    return _numbers_size(header) + (0 if header.codec == PLAIN else LENGTH_SIZE)
+
+
+def _numbers_size(header: Header) -> int:
     return _START.size + (header.coding == "mid-side") + header.coded_channels
 
 
-def payload_size(header: Header, n_q: Sequence[int], frames: int) -> int:
-    """Bytes of a chunk's codes."""
-    return bits.packed_size(header.code_bits, sum(n_q) * frames)
+def shape_of(header: Header, n_q: tuple[int, ...], frames: int) -> Shape:
+    """What a chunk's payload holds."""
+    return Shape(n_q, frames, header.code_bits)
+
+
+def payload_problem(header: Header, raw: RawChunk) -> tuple[int, str] | None:
+    """Where in a chunk's payload (from its first byte) and why it is wrong, as far as it shows while packed."""
+    return PAYLOADS[header.codec].fault(raw.payload, shape_of(header, raw.n_q, raw.frames))
 
 
 def parse_fields(header: Header, data: bytes, position: int) -> RawChunk:
     """A chunk from its fields alone, checked against the header and the caps; the payload is left empty."""
     _, _, start_frame, frames = _START.unpack_from(data)
-    rest = data[_START.size : fields_size(header)]
+    rest = data[_START.size : _numbers_size(header)]
     balance = 0
     if header.coding == "mid-side":
         balance = rest[0] - 256 if rest[0] > 127 else rest[0]
@@ -114,7 +125,12 @@ def parse_fields(header: Header, data: bytes, position: int) -> RawChunk:
     problem = chunk_problem(header, start_frame, frames, tuple(rest))
     if problem:
         raise FormatError(f"chunk: {problem}", position)
-    size = fields_size(header) + payload_size(header, rest, frames) + CRC.size
+    size = PAYLOADS[header.codec].size(shape_of(header, tuple(rest), frames))
+    if size is None:
+        size = int.from_bytes(data[_numbers_size(header) : fields_size(header)], "little")
+    size += fields_size(header) + CRC.size
+    if size > MAX_BLOCK:
+        raise FormatError(f"chunk: {size} bytes are over {MAX_BLOCK}", position)
     return RawChunk(
         start_frame=start_frame, frames=frames, n_q=tuple(rest), balance=balance, payload=b"",
         position=position, size=size,
@@ -140,25 +156,22 @@ def pack_chunk(
     data = _START.pack(MARK, CHUNK, start_frame, frames)
     if header.coding == "mid-side":
         data += struct.pack("b", balance)
-    data += bytes(n_q) + payload
+    data += bytes(n_q)
+    if header.codec != PLAIN:
+        data += len(payload).to_bytes(LENGTH_SIZE, "little")
+    data += payload
     return data + CRC.pack(zlib.crc32(data))
 
 
-def pack_codes(header: Header, codes: Sequence[NDArray[np.uint16]]) -> bytes:
-    """The payload: channel by channel, codebook by codebook, frame by frame, without gaps."""
-    import numpy as np  # not above: see bits
-
-    return bits.pack(np.concatenate([np.asarray(c, np.uint16).reshape(-1) for c in codes]), header.code_bits)
+def pack_codes(header: Header, codes: Sequence[NDArray[np.uint16]], n_q: tuple[int, ...], frames: int) -> bytes:
+    """The payload of codes uint16 [n_q, frames] of each coded channel."""
+    return PAYLOADS[header.codec].pack(codes, shape_of(header, n_q, frames))
 
 
 def unpack_codes(header: Header, raw: RawChunk) -> Chunk:
     """A chunk with its codes unpacked."""
-    flat = bits.unpack(raw.payload, header.code_bits, sum(raw.n_q) * raw.frames)
-    codes, at = [], 0
-    for n_q in raw.n_q:
-        codes.append(flat[at : at + n_q * raw.frames].reshape(n_q, raw.frames))
-        at += n_q * raw.frames
-    return Chunk(start_frame=raw.start_frame, frames=raw.frames, n_q=raw.n_q, balance=raw.balance, codes=tuple(codes))
+    codes = PAYLOADS[header.codec].unpack(raw.payload, shape_of(header, raw.n_q, raw.frames))
+    return Chunk(start_frame=raw.start_frame, frames=raw.frames, n_q=raw.n_q, balance=raw.balance, codes=codes)
 
 
 def pack_end(end: End) -> bytes:

@@ -6,17 +6,17 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rvqcodec.container.facts import ModelFacts
+from rvqcodec.container.payloads import PAYLOADS, PLAIN
 from rvqcodec.errors import FormatError
 
 MAGIC = b"\x89RVQ"
 VERSION = 1
-PLAIN = 0
-"""The codec byte: 0 is plain bit packing; others are open to payloads to come."""
-
 CODINGS = ("mono", "mid-side", "discrete")
 MAX_CHANNELS = 8
 MAX_N_Q = 32
 MAX_FRAMES_PER_CHUNK = 1024
+FRAMES_PER_CHUNK = 128  # unless somebody chooses another number
 MAX_HEADER = 65535
 UNKNOWN = (1 << 64) - 1
 MAX_FIRST_FRAME = (1 << 32) - 1
@@ -32,6 +32,7 @@ _MODEL_ID = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _TAG_KEY = re.compile(r"[ -<>-}]{1,64}")
 _TAG_VALUE = re.compile(r"[^\x00]*", re.DOTALL)
 
+_CODEC_AT = 7
 _RULES: tuple[tuple[str, int, int, int], ...] = (
     # field, where it stands, least, most
     ("channels", 9, 1, MAX_CHANNELS),
@@ -55,7 +56,7 @@ class Header:
     `frames_per_chunk` is the most frames that a chunk has. `total_n_q` is the most codebooks that a frame
     has, over all coded channels. `first_frame` is not 0 in a part of a recording: the frame at which it
     stood there, for the decoder's noise. `weights_hash` is the first 8 bytes of the sha256 of the weights
-    that define the codes.
+    that define the codes. `codec` chooses the payload of chunks (`payloads.PAYLOADS`).
     """
 
     sample_rate: int
@@ -72,6 +73,52 @@ class Header:
     n_samples: int | None = None
     first_frame: int = 0
     tags: tuple[tuple[str, str], ...] = ()
+    codec: int = PLAIN
+
+    @classmethod
+    def of(
+        cls,
+        facts: ModelFacts,
+        *,
+        sample_rate: int,
+        channels: int,
+        total_n_q: int | None = None,
+        frames_per_chunk: int = FRAMES_PER_CHUNK,
+        n_samples: int | None = None,
+        tags: tuple[tuple[str, str], ...] = (),
+    ) -> "Header":
+        """The header of a model's codes: one channel alone, two as mid and side, more each by itself.
+
+        total_n_q: None for one codebook a channel, where the codes themselves will tell how many there are.
+        """
+        return cls(
+            sample_rate=sample_rate,
+            channels=channels,
+            coding=CODINGS[min(channels, len(CODINGS)) - 1],
+            model_id=facts.model_id,
+            weights_hash=facts.weights_hash,
+            model_rate=facts.model_rate,
+            hop=facts.hop,
+            code_bits=facts.code_bits,
+            total_n_q=channels if total_n_q is None else total_n_q,
+            frames_per_chunk=frames_per_chunk,
+            pre_skip=facts.pre_skip,
+            n_samples=n_samples,
+            tags=tags,
+        )
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What the file says of its model; of the model's codebooks only the format's cap is known."""
+        return ModelFacts(
+            model_id=self.model_id,
+            weights_hash=self.weights_hash,
+            model_rate=self.model_rate,
+            hop=self.hop,
+            pre_skip=self.pre_skip,
+            code_bits=self.code_bits,
+            max_n_q=MAX_N_Q,
+        )
 
     @property
     def coded_channels(self) -> int:
@@ -99,6 +146,8 @@ def check(header: Header) -> None:
     """Raises FormatError for the first rule that a header breaks, with the position where that field
     stands.
     """
+    if header.codec not in PAYLOADS:
+        raise FormatError(_unknown_codec(header.codec), _CODEC_AT)
     for name, position, least, most in _RULES:
         value = getattr(header, name)
         if not least <= value <= most:
@@ -125,6 +174,10 @@ def check(header: Header) -> None:
         problem = tag_problem(key, value)
         if problem:
             raise FormatError(f"header: {problem}")
+
+
+def _unknown_codec(codec: int) -> str:
+    return f"header: codec {codec} is unknown; this program reads codec {', '.join(map(str, PAYLOADS))}"
 
 
 def tag_problem(key: str, value: str) -> str | None:
@@ -173,7 +226,7 @@ def pack_header(header: Header) -> bytes:
     if size > MAX_HEADER:
         raise FormatError(f"header: tags make it {size} bytes long, more than {MAX_HEADER}; leave some out")
     data = _FIXED.pack(
-        MAGIC, VERSION, size, PLAIN, CODINGS.index(header.coding), header.channels, header.sample_rate,
+        MAGIC, VERSION, size, header.codec, CODINGS.index(header.coding), header.channels, header.sample_rate,
         header.model_rate, header.hop, header.pre_skip, header.code_bits, header.total_n_q,
         header.frames_per_chunk, UNKNOWN if header.n_samples is None else header.n_samples,
         header.weights_hash, len(model_id),
@@ -183,8 +236,7 @@ def pack_header(header: Header) -> bytes:
 
 
 def header_size(start: bytes) -> int:
-    """The length of a header of which `start` has the first 7 bytes (fewer: the file is too short for
-    one).
+    """Header length in bytes, from the first 7 bytes. FormatError if there are fewer.
 
     Looks at nothing but magic, version and length, in this order, so that later versions may change all
     the rest.
@@ -209,8 +261,8 @@ def parse_header(data: bytes) -> Header:
         raise FormatError("header: checksum is wrong", len(data) - 4)
     (_, _, _, codec, coding, channels, sample_rate, model_rate, hop, pre_skip, code_bits, total_n_q,
      frames_per_chunk, n_samples, weights_hash, id_size) = _FIXED.unpack_from(data)  # fmt: skip
-    if codec != PLAIN:
-        raise FormatError(f"header: codec {codec} is unknown; this program reads codec {PLAIN}", 7)
+    if codec not in PAYLOADS:  # before all else: what follows may mean something else
+        raise FormatError(_unknown_codec(codec), _CODEC_AT)
     if coding >= len(CODINGS):
         raise FormatError(f"header: channel coding {coding} is unknown", 8)
     records_at = _FIXED.size + id_size
@@ -232,6 +284,7 @@ def parse_header(data: bytes) -> Header:
         n_samples=None if n_samples == UNKNOWN else n_samples,
         first_frame=first_frame,
         tags=tags,
+        codec=codec,
     )
     check(header)
     return header

@@ -5,8 +5,8 @@ left.
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
-from rvqcodec import bits
 from rvqcodec.container import blocks
 from rvqcodec.container.blocks import CHUNK, CRC, END, END_SIZE, MARK, MAX_BLOCK, Chunk, Damage, End, RawChunk
 from rvqcodec.container.header import MAX_HEADER, Header, header_size, parse_header
@@ -19,7 +19,9 @@ for years.
 """
 
 MAX_DAMAGES = 10_000
-"""A salvaging reader gives up after so many Damage records: who keeps them must not run out of memory."""
+"""A salvaging reader gives up after so many Damage records, so that a caller who collects them cannot run out of
+memory.
+"""
 
 _EFFORT, _FALSE_START = 64, 1024
 """False starts may cost a salvaging reader 64 times the bytes it has passed and 16 MiB more, counting what it
@@ -258,12 +260,11 @@ class Reader:
             raw = blocks.parse_fields(self.header, self._peek_all(blocks.fields_size(self.header)), position)
             data = self._checked(raw.size, f"chunk from frame {raw.start_frame}")
             payload = data[blocks.fields_size(self.header) : -CRC.size]
-            if not bits.padding_is_zero(payload, self.header.code_bits, sum(raw.n_q) * raw.frames):
-                raise FormatError("chunk: padding bits are not zero", position + raw.size - CRC.size - 1)
-            return RawChunk(
-                start_frame=raw.start_frame, frames=raw.frames, n_q=raw.n_q, balance=raw.balance,
-                payload=payload, position=position, size=raw.size,
-            )  # fmt: skip
+            raw = replace(raw, payload=payload)
+            problem = blocks.payload_problem(self.header, raw)
+            if problem:
+                raise FormatError(f"chunk: {problem[1]}", position + blocks.fields_size(self.header) + problem[0])
+            return raw
         if start[1] == END:
             return blocks.parse_end(self._peek_all(END_SIZE), position)
         if not ord("a") <= start[1] <= ord("z"):

@@ -6,6 +6,7 @@ from typing import Protocol
 from rvqcodec.container import blocks
 from rvqcodec.container.blocks import CRC, Chunk, End, RawChunk
 from rvqcodec.container.header import MAX_SAMPLES, Header, pack_header
+from rvqcodec.container.payloads import PAYLOADS
 from rvqcodec.errors import FormatError
 
 
@@ -39,12 +40,13 @@ class Writer:
         for n_q, codes in zip(chunk.n_q, chunk.codes, strict=True):
             if tuple(codes.shape) != (n_q, chunk.frames):
                 raise ValueError(f"codes of shape {codes.shape}, not ({n_q}, {chunk.frames})")
-        payload = blocks.pack_codes(self.header, chunk.codes)
+        payload = blocks.pack_codes(self.header, chunk.codes, chunk.n_q, chunk.frames)
         self._put(chunk.start_frame, chunk.frames, chunk.n_q, chunk.balance, payload)
 
     def write_raw(self, chunk: RawChunk) -> None:
         """Writes a chunk that a reader did not unpack."""
-        if len(chunk.payload) != blocks.payload_size(self.header, chunk.n_q, chunk.frames):
+        wanted = PAYLOADS[self.header.codec].size(blocks.shape_of(self.header, chunk.n_q, chunk.frames))
+        if wanted is not None and len(chunk.payload) != wanted:
             raise ValueError(f"payload of {len(chunk.payload)} bytes")
         self._put(chunk.start_frame, chunk.frames, chunk.n_q, chunk.balance, chunk.payload)
 
@@ -82,7 +84,10 @@ class Writer:
         problem = blocks.chunk_problem(self.header, start_frame, frames, n_q)
         if problem:
             raise FormatError(f"chunk: {problem}")
-        self._write(blocks.pack_chunk(self.header, start_frame, frames, n_q, balance, payload))
+        data = blocks.pack_chunk(self.header, start_frame, frames, n_q, balance, payload)
+        if len(data) > blocks.MAX_BLOCK:
+            raise FormatError(f"chunk: {len(data)} bytes are over {blocks.MAX_BLOCK}")
+        self._write(data)
         self.frames += frames
         self.chunks += 1
         self.payload_bytes += len(payload)

@@ -8,13 +8,13 @@ import struct
 import zlib
 from pathlib import Path
 
+from rvqcodec.codes.describe import as_dict, as_text, describe
+from rvqcodec.codes.edit import Joiner, cut, trim
+from rvqcodec.codes.verify import verify
 from rvqcodec.container import Chunk, Damage, Reader, Writer
 from rvqcodec.container.blocks import CHUNK, CRC, END, END_SIZE, MARK, fields_size, parse_fields
 from rvqcodec.container.header import Header, header_size, parse_header
-from rvqcodec.describe import as_dict, as_text, describe
-from rvqcodec.edit import Joiner, cut, trim
 from rvqcodec.errors import FormatError, RvqError
-from rvqcodec.verify import verify
 
 VECTORS = Path(__file__).resolve().parents[2] / "formats" / "vectors"
 

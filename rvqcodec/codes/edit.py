@@ -6,15 +6,15 @@ All of them read from front to back and write at once, so they work in pipes and
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from rvqcodec import bitrate
-from rvqcodec.container import Chunk, Damage, Header, Reader, Writer
+from rvqcodec.codes import bitrate
+from rvqcodec.container import Chunk, Damage, Header, Reader, Writer, sharing
 from rvqcodec.container.blocks import RawChunk, unpack_codes
 from rvqcodec.container.writer import Writable
 from rvqcodec.errors import BitrateError, FormatError, RvqError
 
 _SAME = (
     "model_id", "weights_hash", "sample_rate", "channels", "coding", "model_rate", "hop",
-    "code_bits", "pre_skip",
+    "code_bits", "pre_skip", "codec",
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def trim(reader: Reader, output: Writable, total_n_q: int) -> Edited:
         raise BitrateError(f"{header.channels} channels take at least {least} codebooks ({_kbps(header, least)})")
     writer = Writer(output, replace(header, total_n_q=total_n_q))
     for raw in _raw(reader):
-        shares = bitrate.shares(header.coding, total_n_q, header.channels, raw.balance)
+        shares = sharing.shares(header.coding, total_n_q, header.channels, raw.balance)
         n_q = tuple(min(have, share) for have, share in zip(raw.n_q, shares, strict=True))
         if n_q == raw.n_q:
             writer.write_raw(raw)
@@ -256,4 +256,4 @@ def _close(writer: Writer, n_samples: int) -> Edited:
 
 
 def _kbps(header: Header, n_q: int) -> str:
-    return bitrate.format_kbps(n_q * header.code_bits * header.model_rate / header.hop)
+    return bitrate.format_kbps(float(n_q * header.facts.codebook_rate))

@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rvqcodec.codes import Codes
+from rvqcodec.codes.grid import Codes
+from rvqcodec.codes.tokens import Layout, Tokens, deinterleave, interleave
 from rvqcodec.container import MAX_CHANNELS, MAX_N_Q, Header
 from rvqcodec.container.header import check
 from rvqcodec.errors import FormatError
-from rvqcodec.tokens import Layout, Tokens, deinterleave, interleave
 
 VERSION = 1
 FORMATS = ("npz", "npy", "jsonl")
@@ -123,7 +123,7 @@ def _codes(tokens: Tokens, meta: dict[str, Any], *, strict: bool) -> Codes:
         "steps": tokens.shape[1],
         "frames": codes.shape[1],
         "streams": layout.streams,
-        "frame_rate": header.model_rate / header.hop,
+        "frame_rate": header.facts.frame_rate,
     }
     for name, here in same.items():
         said = meta.get(name, here)

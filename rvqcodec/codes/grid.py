@@ -10,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rvqcodec import files
-from rvqcodec.bitrate import MID_SILENT, SIDE_SILENT, split
 from rvqcodec.container import Chunk, Damage, Header, Reader, Writer
+from rvqcodec.container.sharing import MID_SILENT, SIDE_SILENT, split
 from rvqcodec.errors import FormatError
-
-FRAMES_PER_CHUNK = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +159,7 @@ class Codes:
     @property
     def frame_rate(self) -> float:
         """Frames a second."""
-        return self.header.model_rate / self.header.hop
+        return self.header.facts.frame_rate
 
     @property
     def rows(self) -> npt.NDArray[np.uint16]:
@@ -190,7 +188,7 @@ def _cut(n_q: npt.NDArray[Any], most: int) -> npt.NDArray[np.int64]:
 
 
 def _balance(header: Header, n_q: tuple[int, ...]) -> int:
-    """The level nearest 0 dB at which `bitrate.split` gives a chunk these codebooks, or more."""
+    """The level nearest 0 dB at which `sharing.split` gives a chunk these codebooks, or more."""
     if header.coding != "mid-side":
         return 0
     for balance in sorted(range(MID_SILENT, SIDE_SILENT + 1), key=abs):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from rvqcodec.bitrate import format_kbps
+from rvqcodec.codes.bitrate import format_kbps
 from rvqcodec.container import Damage, Header, Reader
 from rvqcodec.container.blocks import RawChunk
 from rvqcodec.container.header import VERSION
@@ -44,12 +44,12 @@ class Description:
 
     @property
     def frame_rate(self) -> float:
-        return self.header.model_rate / self.header.hop
+        return self.header.facts.frame_rate
 
     @property
     def nominal_bitrate(self) -> float:
         """Bits per second of the payload when every frame has all codebooks that the header allows."""
-        return self.header.total_n_q * self.header.code_bits * self.frame_rate
+        return float(self.header.total_n_q * self.header.facts.codebook_rate)
 
     @property
     def payload_bitrate(self) -> float:

@@ -1,0 +1,32 @@
+"""What a file has to know of its model; a container holds the codes of any model that these facts describe."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """Who a model is and what its codes look like.
+
+    `weights_hash` is the first 8 bytes of the sha256 of the weights that define the codes. `model_rate` is in Hz,
+    `hop` in samples a frame; `pre_skip` samples come out of the decoder before the first one of a recording.
+    A code has `code_bits` bits, a coded channel at most `max_n_q` codebooks.
+    """
+
+    model_id: str
+    weights_hash: bytes
+    model_rate: int
+    hop: int
+    pre_skip: int
+    code_bits: int
+    max_n_q: int
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self.model_rate / self.hop
+
+    @property
+    def codebook_rate(self) -> Fraction:
+        """Bits per second of one codebook of one coded channel, exactly."""
+        return Fraction(self.code_bits * self.model_rate, self.hop)
