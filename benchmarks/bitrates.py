@@ -9,17 +9,18 @@ import io
 import numpy as np
 from recording import RATE, recording
 
-from rvqcodec.codec import EncodeOptions, models
+from rvqcodec.codec import EncodeOptions
 from rvqcodec.codec.encoding import Encoder, header_of
 from rvqcodec.codes.bitrate import total_n_q
 from rvqcodec.container import Writer
+from rvqcodec.models import loading
 
 KBPS = (0.375, 0.75, 1.5, 3, 4.5, 6, 9, 12, 18, 24)
 
 
 def size(samples: np.ndarray, bits: int) -> tuple[int, int]:
     """(bytes of codes, bytes in all) of float32 [C, n] at RATE, encoded at most at `bits` per second."""
-    model = models.load(None, "cpu")
+    model = loading.load(None, "cpu")
     header = header_of(model, EncodeOptions(bitrate=bits), RATE, len(samples), samples.shape[1], ())
     writer, encoder = Writer(io.BytesIO(), header), Encoder(model, header)
     for chunk in [*encoder.push(samples), *encoder.flush()]:
@@ -32,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=int, default=60)
     seconds = parser.parse_args().seconds
-    facts = models.load(None, "cpu").facts
+    facts = loading.load(None, "cpu").facts
     stereo = np.tile(recording(6.0), -(-seconds // 6))[:, : seconds * RATE]
     print(f"| `-b` | `-q` | sound | codes | file of {seconds} s | true total | of it container | 16-bit PCM is |")
     print("|---|---|---|---|---|---|---|---|")

@@ -201,10 +201,12 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
     """File to file in this process, without start-up: operations, and the share of the machine's rate."""
     import torch
 
-    from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file, models
+    from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file
+    from rvqcodec.models.loading import device_of
+    from rvqcodec.models.rvq44.decoder import takes_bf16
 
     rates = {kind: machine.matmul_rate(kind, options.device) for kind in ("float32", "bfloat16")}
-    bf16 = models.takes_bf16("auto", options.device)
+    bf16 = takes_bf16("auto", torch.device(device_of(options.device)))
     found: dict[str, Any] = {"threads": torch.get_num_threads(), "matmul": rates, "decodes in bf16": bf16}
     operations = count_operations(options.device)
     rows, profiles = [], []
@@ -255,23 +257,22 @@ def count_operations(device: str) -> dict[str, float]:
     the network takes for one channel and second of audio at BITRATE."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from rvqcodec.codec import models
     from rvqcodec.codes.bitrate import total_n_q
-    from rvqcodec.stream import WINDOW, StreamDecoder, StreamEncoder
-    from rvqcodec.stream.workers import one_core_each
+    from rvqcodec.models import loading
+    from rvqcodec.models.rvq44.encoder import WINDOW
+    from rvqcodec.models.rvq44.workers import one_core_each
 
-    model = models.load(None, device)
-    codec = model.codec
+    model = loading.load(None, device)
     n_q, windows = total_n_q(BITRATE, 1, model.facts), 4
-    samples = np.zeros((1, windows * WINDOW * codec.config.hop), np.float32)
+    samples = np.zeros((1, windows * WINDOW * model.facts.hop), np.float32)
     counters = {name: FlopCounterMode(display=False) for name in ("encode", "decode")}
     codes = np.zeros((1, n_q, windows * WINDOW), np.uint16)
     with one_core_each():  # a counter sees its own thread only
         with counters["encode"]:
-            StreamEncoder(codec, 1, n_q).push(samples)
+            model.encoder(1, n_q).push(samples)
         with counters["decode"]:
-            StreamDecoder(codec, 1).push(codes, np.full(1, n_q))
-    seconds = samples.shape[1] / codec.config.sample_rate
+            model.decoder(1, precision="float32").push(codes, np.full(1, n_q))
+    seconds = samples.shape[1] / model.facts.model_rate
     return {name: counter.get_total_flops() / seconds for name, counter in counters.items()}
 
 
@@ -290,7 +291,7 @@ def print_profile(name: str, work: Callable[[], Any]) -> None:
     """The network's operations that take most of the time, on one thread: the profiler sees no other."""
     from torch.profiler import ProfilerActivity, profile
 
-    from rvqcodec.stream.workers import one_core_each
+    from rvqcodec.models.rvq44.workers import one_core_each
 
     start = time.process_time()
     with one_core_each(), profile(activities=[ProfilerActivity.CPU]) as seen:

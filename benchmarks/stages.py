@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rvqcodec import quantize, search, stream
 from rvqcodec.audio import AudioInput, AudioOutput, Resampler
 from rvqcodec.codec import decoding, encoding
 from rvqcodec.codec.chunker import Chunker
 from rvqcodec.container import Writer
-from rvqcodec.model import Codec
+from rvqcodec.models.rvq44.decoder import StreamDecoder
+from rvqcodec.models.rvq44.encoder import StreamEncoder
+from rvqcodec.models.rvq44.network import Network
+from rvqcodec.models.rvq44.quantize import LatentQuantizer
+from rvqcodec.models.rvq44.search import Search
 
 REST = "the rest"
 # Where each stage's work is done; what a stage calls of another is counted as that other's.
@@ -21,16 +24,14 @@ PLACES: tuple[tuple[str, Any, str], ...] = (
     ("reading audio", AudioInput, "blocks"),
     ("resampling", Resampler, "push"),
     ("resampling", Resampler, "flush"),
-    ("network", stream.StreamEncoder, "push"),
-    ("network", stream.StreamEncoder, "flush"),
-    ("network", stream.StreamEncoder, "_classical"),  # these in threads
-    ("network", stream.StreamEncoder, "_shapes"),
-    ("network", stream.StreamEncoder, "_codes"),
-    ("network", stream.StreamDecoder, "push"),
-    ("network", stream.StreamDecoder, "flush"),
-    ("codebook search", search.Search, "encode"),
-    ("codebook look-up", quantize.LatentQuantizer, "decode"),
-    ("noise", Codec, "noise"),
+    ("network", StreamEncoder, "push"),
+    ("network", StreamEncoder, "flush"),
+    ("network", Network, "encode"),  # in threads
+    ("network", StreamDecoder, "push"),
+    ("network", StreamDecoder, "flush"),
+    ("codebook search", Search, "encode"),
+    ("codebook look-up", LatentQuantizer, "decode"),
+    ("noise", Network, "noise"),
     ("chunks, packing, writing", Chunker, "push_samples"),
     ("chunks, packing, writing", Chunker, "push_codes"),
     ("chunks, packing, writing", Writer, "write_chunk"),

@@ -15,13 +15,12 @@ import soundfile
 from numpy.typing import NDArray
 
 from rvqcodec.audio import Resampler
-from rvqcodec.codec import models
 from rvqcodec.codec.chunker import Chunker
 from rvqcodec.codec.encoding import EncodeOptions, coded_channels, header_of
 from rvqcodec.codes import bitrate
 from rvqcodec.container import sharing
 from rvqcodec.metrics.spectra import spectral_distances
-from rvqcodec.stream import StreamDecoder, StreamEncoder
+from rvqcodec.models import loading
 
 RATE = 44100
 Split = Callable[[int, int], tuple[int, int]]
@@ -65,18 +64,18 @@ def load(path: Path) -> NDArray[np.float32]:
 
 def measure(samples: NDArray[np.float32], totals: list[int]) -> dict[tuple[str, int], tuple[float, float]]:
     """(rule, codebooks) -> mel distance and signal-to-noise ratio in dB, mean over left and right."""
-    model = models.load(None, "cpu")
+    model = loading.load(None, "cpu")
     most = min(model.facts.max_n_q, max(totals))
     coded = coded_channels(samples)
     header = header_of(model, EncodeOptions(n_q=max(totals)), RATE, 2, None, ())
-    encoder, chunker = StreamEncoder(model.codec, 2, most), Chunker(header, model.facts.max_n_q)
+    encoder, chunker = model.encoder(2, most), Chunker(header, model.facts.max_n_q)
     codes = np.concatenate([encoder.push(coded), encoder.flush()], axis=2)
     chunker.push_samples(coded)
     balances = [(c.start_frame, c.frames, c.balance) for c in chunker.push_codes(codes, last=True)]
     results = {}
     for name, rule in RULES.items():
         for total in totals:
-            decoder = StreamDecoder(model.codec, 2)
+            decoder = model.decoder(2)
             parts = [decoder.push(codes[:, :, at : at + n], rule(total, balance)) for at, n, balance in balances]
             raw = np.concatenate([*parts, decoder.flush()], axis=1)[:, header.pre_skip :][:, : samples.shape[1]]
             made = np.stack([raw[0] + raw[1], raw[0] - raw[1]])
@@ -92,7 +91,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kbps", default="3,6,9")
     options = parser.parse_args()
-    facts = models.load(None, "cpu").facts
+    facts = loading.load(None, "cpu").facts
     totals = [bitrate.total_n_q(bitrate.parse_bitrate(text), 2, facts) for text in options.kbps.split(",")]
     found = []
     for path in sorted(options.folder.iterdir()):

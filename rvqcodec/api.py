@@ -17,12 +17,14 @@ import numpy as np
 
 from rvqcodec.arrays import Samples, as_asked, as_numpy, as_samples, is_torch
 from rvqcodec.audio.samples import check_rate_and_channels
-from rvqcodec.codec import DecodeOptions, EncodeOptions, decoding, encoding, models
+from rvqcodec.codec import DecodeOptions, EncodeOptions, decoding, encoding
 from rvqcodec.codes import bitrate as bitrates
 from rvqcodec.codes.grid import Codes
 from rvqcodec.container import Chunk, Header, ModelFacts, Reader
 from rvqcodec.errors import AudioError, WeightsError
 from rvqcodec.live import Decoder, Encoder
+from rvqcodec.models import loading
+from rvqcodec.models.interface import Model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +37,7 @@ def load(name: str | None = None, device: str = "cpu") -> "AudioCodec":
 
     The weights are read once a process and checked against their hash. Errors: WeightsError, RvqError.
     """
-    return AudioCodec(models.load(name, device), device)
+    return AudioCodec(loading.load(name, device), device)
 
 
 def open(path: str | os.PathLike[str]) -> "Recording":
@@ -46,7 +48,7 @@ def open(path: str | os.PathLike[str]) -> "Recording":
 class AudioCodec:
     """A model ready to encode and decode. Make it with `load`; several threads may share it."""
 
-    def __init__(self, model: models.Model, device: str) -> None:
+    def __init__(self, model: Model, device: str) -> None:
         self._model, self._device = model, device
 
     @property

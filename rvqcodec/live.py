@@ -6,10 +6,10 @@ import numpy as np
 
 from rvqcodec.arrays import Samples, as_samples
 from rvqcodec.audio import Resampler
-from rvqcodec.codec import decoding, encoding, models
+from rvqcodec.codec import decoding, encoding
 from rvqcodec.container import Chunk, Header
 from rvqcodec.errors import AudioError, FormatError
-from rvqcodec.stream import StreamDecoder
+from rvqcodec.models.interface import Model
 
 if TYPE_CHECKING:
     from rvqcodec.arrays import Audio
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Encoder:
     """Push audio, get chunks of codes; flush once at the end. Any cutting gives the same chunks."""
 
-    def __init__(self, model: models.Model, header: Header, channels: int, mono: bool) -> None:
+    def __init__(self, model: Model, header: Header, channels: int, mono: bool) -> None:
         self.header = header
         self.samples = 0  # per channel, pushed so far
         self._channels = channels
@@ -40,10 +40,9 @@ class Encoder:
 class Decoder:
     """Push chunks of codes, get audio; flush once at the end. All of it together is what `decode` gives."""
 
-    def __init__(self, model: models.Model, header: Header) -> None:
+    def __init__(self, model: Model, header: Header) -> None:
         self.header = header
-        bf16 = models.takes_bf16("auto", model.codec.envelope_mean.device.type)
-        self._decoder = StreamDecoder(model.codec, header.coded_channels, start_frame=header.first_frame, bf16=bf16)
+        self._decoder = model.decoder(header.coded_channels, start_frame=header.first_frame)
         self._resampler = Resampler(header.model_rate, header.sample_rate, header.channels)
         self._held = np.zeros((header.coded_channels, 0), np.float32)
         self._skip = header.pre_skip

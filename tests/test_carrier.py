@@ -2,7 +2,7 @@
 
 import torch
 
-from rvqcodec.layers import MDCT, position_noise
+from rvqcodec.models.rvq44.layers import MDCT, position_noise
 from rvqcodec.training.carrier import at_unit_variance, flat_noise, fluctuation, sound
 
 RATE = 44100

@@ -87,10 +87,10 @@ def test_they_left_what_the_readme_says(results: Callable[[str], Path]) -> None:
 
 
 def test_the_delay_is_the_one_stated() -> None:
-    from rvqcodec import stream, weights
+    from rvqcodec.models import loading
 
-    codec = weights.load()
-    milliseconds = 1000 * stream.lookahead(codec) / codec.config.sample_rate
+    model = loading.load(None, "cpu")
+    milliseconds = 1000 * model.lookahead / model.facts.model_rate
     assert milliseconds <= 300
     assert f"lookahead of encoder and decoder together, is {milliseconds:.0f} ms" in " ".join(TEXT.split())
 

@@ -14,10 +14,10 @@ import rvqfiles
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
-from rvqcodec import weights
 from rvqcodec.cli import main
 from rvqcodec.codes.grid import Codes
 from rvqcodec.codes.tokens import PATTERNS
+from rvqcodec.models import cards
 
 Run = Callable[..., Result]
 CODINGS = ("mono", "mid-side", "discrete")
@@ -79,18 +79,18 @@ def test_many_inputs_and_a_bad_one(run: Run, tmp_path: Path) -> None:
 
 
 def test_npy_needs_to_be_told(run: Run, tmp_path: Path) -> None:
-    info = weights.info()
-    data = rvqfiles.make_file("mono", 20, model_id=info.model_id, weights_hash=info.weights_hash)
+    card = cards.find()
+    data = rvqfiles.make_file("mono", 20, model_id=card.model_id, weights_hash=card.weights_hash)
     (tmp_path / "a.rvq").write_bytes(data)
     for pattern, more in [("delay", []), ("flatten", ["-q", "4"])]:
         run("encode", "a.rvq", "-o", "a.npy", "--pattern", pattern, "-f")
         (tmp_path / "b.rvq").unlink(missing_ok=True)
         assert "say with --model" in run("decode", "a.npy", "-o", "b.rvq", code=1).stderr
-        given = ["--model", info.model_id, "--pattern", pattern, *more]
+        given = ["--model", card.model_id, "--pattern", pattern, *more]
         run("decode", "a.npy", "-o", "b.rvq", "-f", *given)
         with (tmp_path / "b.rvq").open("rb") as new:
             assert np.array_equal(Codes.read(new).codes, Codes.read(io.BytesIO(data)).codes)
-    given = ["decode", "a.npy", "-f", "--model", info.model_id, "--pattern"]
+    given = ["decode", "a.npy", "-f", "--model", card.model_id, "--pattern"]
     assert "-q how many" in run(*given, "flatten", code=1).stderr
     assert "pattern delay needs [4, steps]" in run(*given, "delay", "-q", "4", code=1).stderr
     assert "no such weights" in run("decode", "a.npy", "-f", "--model", "none", code=1).stderr
@@ -106,7 +106,7 @@ def test_options_for_npy_alone(run: Run, tmp_path: Path) -> None:
 
 
 def test_altered_weights_are_refused(run: Run, tmp_path: Path) -> None:
-    model = weights.info().model_id
+    model = cards.find().model_id
     (tmp_path / "a.rvq").write_bytes(rvqfiles.make_file("mono", 20, model_id=model))
     run("encode", "a.rvq", "-o", "a.jsonl")
     result = run("decode", "a.jsonl", "-o", "b.rvq", code=1)

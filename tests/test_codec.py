@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rvqcodec.audio import AudioInput
-from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file, models
+from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file
 from rvqcodec.codec.chunker import Chunker, balance_of
 from rvqcodec.codec.encoding import Encoder, coded_channels, header_of
 from rvqcodec.container import Chunk, Header, Writer, sharing
 from rvqcodec.errors import AudioError, BitrateError
 from rvqcodec.live import Decoder
+from rvqcodec.models import loading
+from rvqcodec.models.rvq44 import decoder as decoders
+from rvqcodec.models.rvq44.decoder import takes_bf16
 
+CPU = torch.device("cpu")
 CUTS = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -76,7 +80,7 @@ def test_chunks_do_not_depend_on_the_cutting(stereo: NDArray[np.float32], cuts: 
 @given(cuts=st.lists(st.integers(0, 24_000), max_size=5), rate=st.sampled_from([16000, 44100, 48000]))
 def test_encoding_gives_the_same_bytes_for_any_cutting(stereo: NDArray[np.float32], cuts: list[int], rate: int) -> None:
     samples = stereo[:, 30000:54000]
-    model = models.load(None, "cpu")
+    model = loading.load(None, "cpu")
     head = header_of(model, EncodeOptions(chunk_seconds=0.2), rate, 2, 24000, ())
 
     def encoded(edges: list[int]) -> bytes:
@@ -94,7 +98,7 @@ def test_encoding_gives_the_same_bytes_for_any_cutting(stereo: NDArray[np.float3
 
 
 def test_a_stream_of_unknown_length_ends_where_it_should(stereo: NDArray[np.float32], tmp_path: Path) -> None:
-    model = models.load(None, "cpu")
+    model = loading.load(None, "cpu")
     for n in (1, 588, 589, 1764, 1765, 5000):
         head = header_of(model, EncodeOptions(), 44100, 2, None, ())
         file = io.BytesIO()
@@ -108,7 +112,7 @@ def test_a_stream_of_unknown_length_ends_where_it_should(stereo: NDArray[np.floa
 
 
 def test_many_channels_share_equally() -> None:
-    model = models.load(None, "cpu")
+    model = loading.load(None, "cpu")
     head = header_of(model, EncodeOptions(bitrate=6000), 44100, 5, None, ())
     assert (head.coding, head.total_n_q) == ("discrete", 15)
     assert header_of(model, EncodeOptions(n_q=11), 44100, 5, None, ()).total_n_q == 10
@@ -119,8 +123,7 @@ def test_many_channels_share_equally() -> None:
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_a_model_with_fewer_codebooks_than_a_file_may_have(channels: int) -> None:
     """150 bit/s a codebook and 8 of them; asked for more it ended in an AssertionError."""
-    codec = tinycodec.shared()
-    model = models.Model(codec, codec.config.facts("tiny", bytes(8)))
+    model = tinycodec.model()
     with pytest.raises(BitrateError, match=f"to {1.2 * channels:g} kbps for {channels} coded"):
         header_of(model, EncodeOptions(bitrate=6000), 44100, channels, None, ())
     head = header_of(model, EncodeOptions(bitrate=1200 * channels), 44100, channels, None, ())
@@ -173,9 +176,9 @@ PROCESSOR = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
 @pytest.fixture
 def undecided() -> Iterator[None]:
     """What the processor has is found out anew, in the test and after it."""
-    models._processor_has_bf16.cache_clear()
+    decoders.processor_has_bf16.cache_clear()
     yield
-    models._processor_has_bf16.cache_clear()
+    decoders.processor_has_bf16.cache_clear()
 
 
 @pytest.mark.usefixtures("undecided")
@@ -191,16 +194,16 @@ def test_auto_is_bf16_where_the_processor_has_it(
         else:
             monkeypatch.setattr(torch.cpu, name, lambda has=has: asked.append(has) or has, raising=False)
     for _ in range(3):
-        assert models.takes_bf16("auto", "cpu") == bool(amx or avx512)
-        assert models.takes_bf16("bf16", "cpu")
-        assert not models.takes_bf16("float32", "cpu")
+        assert takes_bf16("auto", CPU) == bool(amx or avx512)
+        assert takes_bf16("bf16", CPU)
+        assert not takes_bf16("float32", CPU)
     assert len(asked) <= len(PROCESSOR), "decided once"
 
 
 @pytest.mark.usefixtures("undecided")
 def test_precision(stereo: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forced either way; auto is one of the two; pushed by hand it is the same; the codes never depend on it."""
-    model = models.load(None, "cpu")
+    model = loading.load(None, "cpu")
     head = header_of(model, EncodeOptions(), 44100, 2, 20000, ())
     encoder, file = Encoder(model, head), tmp_path / "a.rvq"
     chunks = [*encoder.push(stereo[:, :20000]), *encoder.flush()]
@@ -218,7 +221,7 @@ def test_precision(stereo: NDArray[np.float32], tmp_path: Path, monkeypatch: pyt
     exact, near = decoded("float32"), decoded("bf16")
     assert 0 < np.square(near - exact).sum() < 1e-5 * np.square(exact).sum()
     for has, expected in ((False, exact), (True, near)):
-        models._processor_has_bf16.cache_clear()
+        decoders.processor_has_bf16.cache_clear()
         for name in PROCESSOR:
             monkeypatch.setattr(torch.cpu, name, lambda has=has: has, raising=False)
         np.testing.assert_array_equal(decoded("auto"), expected)

@@ -10,12 +10,12 @@ import soundfile as sf
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
-from rvqcodec import weights
 from rvqcodec.cli import main
 from rvqcodec.metrics import missing
+from rvqcodec.models import cards
 
 RATE = 44100
-needs_weights = pytest.mark.skipif(not weights.available(), reason="needs the weights of this repository")
+needs_weights = pytest.mark.skipif(not cards.available(), reason="needs the weights of this repository")
 
 
 def rvq(*arguments: str | Path, data: bytes | None = None) -> Result:

@@ -9,21 +9,29 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from rvqcodec import weights
-from rvqcodec.model import Codec
-from rvqcodec.stream import StreamDecoder
+from rvqcodec.models import cards, loading
+from rvqcodec.models.rvq44.decoder import StreamDecoder
+from rvqcodec.models.rvq44.family import Rvq44
+from rvqcodec.models.rvq44.network import Network
 
 PINNED = Path(__file__).with_name("golden.json")  # written by `python tests/test_golden.py`, after a change of weights
 FRAMES, N_Q, EVERY = 75, (32, 9), 997
 Samples = NDArray[np.float32]
 
 
-def sound(codec: Codec, piece: int = FRAMES, *, bf16: bool = False) -> Samples:
+def sound(network: Network, piece: int = FRAMES, *, bf16: bool = False) -> Samples:
     """What fixed codes of two coded channels sound like, pushed in pieces: float32 [2, n]."""
     codes = np.random.default_rng(1).integers(0, 1024, (2, max(N_Q), FRAMES)).astype(np.uint16)
-    decoder = StreamDecoder(codec, 2, bf16=bf16)
+    decoder = StreamDecoder(network, 2, bf16=bf16)
     parts = [decoder.push(codes[..., i : i + piece], N_Q) for i in range(0, FRAMES, piece)]
     return np.concatenate([*parts, decoder.flush()], axis=1)
+
+
+def shipped() -> Network:
+    """The network of the newest model that a checkout carries."""
+    model = loading.open_card(cards.find())
+    assert isinstance(model, Rvq44)
+    return model.network
 
 
 def snr(reference: Samples, other: Samples) -> float:
@@ -31,8 +39,8 @@ def snr(reference: Samples, other: Samples) -> float:
 
 
 @pytest.fixture(scope="module")
-def codec() -> Codec:
-    return weights.load()
+def network() -> Network:
+    return shipped()
 
 
 @pytest.fixture
@@ -42,42 +50,40 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_the_sound_is_the_pinned_one(codec: Codec) -> None:
+def test_the_sound_is_the_pinned_one(network: Network) -> None:
     pinned = json.loads(PINNED.read_text())
-    assert codec.info is not None
-    assert codec.info.sha256 == pinned["weights"], "other weights: run python tests/test_golden.py"
+    assert cards.find().sha256 == pinned["weights"], "other weights: run python tests/test_golden.py"
     expected = np.array(pinned["samples"], np.float32)
-    assert snr(expected, sound(codec)[:, ::EVERY]) > 80
+    assert snr(expected, sound(network)[:, ::EVERY]) > 80
 
 
-def test_one_and_two_threads(codec: Codec, threads: None) -> None:
+def test_one_and_two_threads(network: Network, threads: None) -> None:
     torch.set_num_threads(1)
-    one = sound(codec)
+    one = sound(network)
     torch.set_num_threads(2)
-    assert snr(one, sound(codec)) > 80
+    assert snr(one, sound(network)) > 80
 
 
 @pytest.mark.parametrize("piece", [1, 7, 32])
-def test_any_cutting_gives_the_same_bits(codec: Codec, piece: int) -> None:
-    np.testing.assert_array_equal(sound(codec), sound(codec, piece))
+def test_any_cutting_gives_the_same_bits(network: Network, piece: int) -> None:
+    np.testing.assert_array_equal(sound(network), sound(network, piece))
 
 
-def test_bf16_is_near(codec: Codec) -> None:
+def test_bf16_is_near(network: Network) -> None:
     """The blocks' products in bf16, as `--precision auto` has them on some processors; any cutting, the same bits."""
-    near = sound(codec, bf16=True)
-    exact = sound(codec)
+    near = sound(network, bf16=True)
+    exact = sound(network)
     assert snr(exact, near) > 50, "73 dB when this was written"
     assert not np.array_equal(exact, near)
-    np.testing.assert_array_equal(near, sound(codec, 7, bf16=True))
-    assert codec.decoder_net[0].widen.weight.dtype == torch.float32, "the codec itself stays as it is"
+    np.testing.assert_array_equal(near, sound(network, 7, bf16=True))
+    assert network.decoder_net[0].widen.weight.dtype == torch.float32, "the network itself stays as it is"
 
 
 def renew() -> None:
     """Write what the shipped weights sound like now."""
-    codec = weights.load()
-    assert codec.info is not None
-    samples = [[float(f"{v:.7g}") for v in row[::EVERY]] for row in sound(codec)]
-    PINNED.write_text(json.dumps({"weights": codec.info.sha256, "samples": samples}) + "\n")
+    network = shipped()
+    samples = [[float(f"{v:.7g}") for v in row[::EVERY]] for row in sound(network)]
+    PINNED.write_text(json.dumps({"weights": cards.find().sha256, "samples": samples}) + "\n")
 
 
 if __name__ == "__main__":

@@ -98,13 +98,10 @@ def files_of(room: str) -> list[Path]:
         ("files", {"errors"}),
         ("container", {"errors"}),
         ("audio", {"errors", "files"}),
-        ("layers", set()),
-        ("config", {"container"}),
-        ("kmeans", set()),
         ("codes", {"container", "errors", "files"}),
-        ("envelope", {"config"}),
-        ("model", {"config", "envelope", "layers", "quantize"}),
-        ("stream", {"config", "envelope", "layers", "model"}),
+        ("models", {"container", "errors"}),
+        ("kmeans", set()),
+        ("codec", {"audio", "codes", "container", "errors", "files", "models"}),
     ],
 )
 def test_rooms_import_only_what_is_below_them(room: str, may: set[str]) -> None:

@@ -6,12 +6,12 @@ import pytest
 import tinycodec
 import torch
 
-from rvqcodec.config import Config
-from rvqcodec.envelope import by_frame, by_sub_frame
-from rvqcodec.layers import FUTURE, MDCT, PAST, Block, band_matrix, mel, mel_to_hz, overlap_add, position_noise
-from rvqcodec.model import Codec
+from rvqcodec.models.rvq44.config import NEW, Config
+from rvqcodec.models.rvq44.envelope import by_frame, by_sub_frame
+from rvqcodec.models.rvq44.layers import MDCT, Block, band_matrix, mel, mel_to_hz, overlap_add, position_noise
+from rvqcodec.models.rvq44.network import Network
 
-CPU = torch.device("cpu")
+PAST, FUTURE = NEW.block_past, NEW.block_future
 
 
 @pytest.mark.parametrize("size", [4, 64, 588])
@@ -85,7 +85,7 @@ def test_block_sees_its_context_and_no_more() -> None:
 
 def test_block_starts_as_the_identity() -> None:
     x = torch.randn(1, 9, 16)
-    torch.testing.assert_close(Block(16, 3)(x), x, atol=0, rtol=0)
+    torch.testing.assert_close(Block(dim=16, expansion=3, past=PAST, future=FUTURE)(x), x, atol=0, rtol=0)
 
 
 def hashed(index: int) -> int:
@@ -113,50 +113,50 @@ def test_noise_has_unit_variance_and_no_mean() -> None:
 
 
 def test_noise_depends_on_position_and_channel_and_repeats() -> None:
-    codec = tinycodec.shared()
-    period = codec.config.carrier
-    whole = codec.noise(0, 3 * period)
-    assert torch.equal(whole[:period], codec.decoder_carrier)
-    assert torch.equal(codec.noise(13, 5), whole[13:18])
-    assert torch.equal(codec.noise(2 * period + 13, 5), whole[13:18])
-    assert torch.equal(codec.noise(-2, 4), whole[period - 2 : period + 2])
-    assert torch.equal(codec.noise(0, period, channel=1), whole[period // 2 : period // 2 + period])
-    eight = [codec.noise(0, 4, channel=i) for i in range(8)]
+    network = tinycodec.shared()
+    period = network.config.carrier_length
+    whole = network.noise(0, 3 * period)
+    assert torch.equal(whole[:period], network.decoder_carrier)
+    assert torch.equal(network.noise(13, 5), whole[13:18])
+    assert torch.equal(network.noise(2 * period + 13, 5), whole[13:18])
+    assert torch.equal(network.noise(-2, 4), whole[period - 2 : period + 2])
+    assert torch.equal(network.noise(0, period, channel=1), whole[period // 2 : period // 2 + period])
+    eight = [network.noise(0, 4, channel=i) for i in range(8)]
     assert not any(torch.equal(a, b) for i, a in enumerate(eight) for b in eight[:i])
 
 
 def test_frames_and_sub_frames() -> None:
     x = torch.arange(24.0).view(1, 4, 6)
-    assert by_frame(x).shape == (1, 2, 12)
-    torch.testing.assert_close(by_sub_frame(by_frame(x)), x, atol=0, rtol=0)
-    assert by_frame(x)[0, 0].tolist() == list(range(12))
+    assert by_frame(x, 2).shape == (1, 2, 12)
+    torch.testing.assert_close(by_sub_frame(by_frame(x, 2), 2), x, atol=0, rtol=0)
+    assert by_frame(x, 2)[0, 0].tolist() == list(range(12))
 
 
 def test_config_says_what_the_format_needs() -> None:
-    config = Config()
+    config = NEW
     assert (config.hop, config.pre_skip, config.code_bits, config.max_n_q) == (1176, 588, 10, 32)
-    assert config.latent == 280
+    assert config.latent_dim == 280
     assert Config(**config.to_dict()) == config
 
 
 def test_envelope_follows_the_level() -> None:
     """Ten times louder is ln(10) more, times the scale; silence is finite."""
-    codec = tinycodec.shared()
-    frames = codec.frames(torch.from_numpy(tinycodec.sound(588 * 5)))
-    louder = codec.envelope(frames * 10) - codec.envelope(frames)
-    expected = torch.full_like(louder, math.log(10) * codec.config.envelope_scale)
+    network = tinycodec.shared()
+    frames = network.spans(torch.from_numpy(tinycodec.sound(588 * 5)))
+    louder = network.envelope(frames * 10) - network.envelope(frames)
+    expected = torch.full_like(louder, math.log(10) * network.config.envelope_scale)
     torch.testing.assert_close(louder, expected, atol=1e-2, rtol=0)
-    assert torch.isfinite(codec.envelope(torch.zeros_like(frames))).all()
+    assert torch.isfinite(network.envelope(torch.zeros_like(frames))).all()
 
 
 def test_envelope_is_the_coefficients_amplitude() -> None:
     """For noise, the amplitude that the envelope stands for is the coefficients' root mean square."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        codec = Codec(tinycodec.CONFIG)
-        frames = codec.frames(0.1 * torch.randn(1, 588 * 201))
-    amplitude = codec.amplitude(codec.envelope(frames)).square().mean((0, 1)).sqrt()
-    rms = codec.transform(frames).square().mean((0, 1)).sqrt()
+        network = Network(tinycodec.CONFIG)
+        frames = network.spans(0.1 * torch.randn(1, 588 * 201))
+    amplitude = network.amplitude(network.envelope(frames)).square().mean((0, 1)).sqrt()
+    rms = network.transform(frames).square().mean((0, 1)).sqrt()
     assert float((amplitude / rms)[20:-60].log().abs().mean()) < 0.06
 
 
@@ -164,45 +164,42 @@ def test_untrained_network_is_a_classical_codec() -> None:
     """With the true latents instead of codes it gives back the coefficients that it carries."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        codec = Codec(tinycodec.CONFIG).eval()
+        network = Network(tinycodec.CONFIG).eval()
     x = torch.from_numpy(tinycodec.sound(588 * 41, seed=5))
     with torch.no_grad():
-        frames = codec.frames(x)
-        envelope, coefficients = codec.envelope(frames), codec.transform(frames)
-        features = codec.encoder_features(envelope, envelope, coefficients)
-        latent = codec.unpack(codec.pack(codec.analysed(features), envelope), envelope)
-        out = codec.synthesize(latent, envelope, torch.full(envelope.shape[:2], 8))
-        places = codec.places(envelope)
-    carried, made = coefficients.gather(-1, places), out.waveform.gather(-1, places)
+        envelope, coefficients = network.analyse(x)
+        latent = network.unpack(network.waveform_latent(envelope, envelope, coefficients), envelope)
+        out = network.synthesize(latent, envelope, torch.full(envelope.shape[:2], 8))
+        places = network.places(envelope)
+    carried, made = coefficients.gather(-1, places), out.coefficients.gather(-1, places)
     assert float((made - carried).square().mean() / carried.square().mean()) < 0.01
-    rest = torch.ones_like(coefficients).scatter(-1, places, 0) * out.waveform
+    rest = torch.ones_like(out.coefficients).scatter(-1, places, 0) * out.coefficients
     assert float(rest.square().mean() / carried.square().mean()) < 0.01
     assert (out.noise_amplitude >= 0).all()
 
 
 def test_packing_and_unpacking_keeps_what_is_coded() -> None:
-    codec = tinycodec.shared()
-    config = codec.config
-    envelope = codec.envelope(codec.frames(torch.from_numpy(tinycodec.sound(588 * 9, channels=2))))
+    network = tinycodec.shared()
+    config = network.config
+    envelope = network.envelope(network.spans(torch.from_numpy(tinycodec.sound(588 * 9, channels=2))))
     latent = torch.randn(2, 8, config.bands + config.coefficients, generator=torch.Generator().manual_seed(0))
-    packed = codec.pack(latent, envelope)
-    assert packed.shape == (2, 8, config.latent)
-    again = codec.unpack(packed, envelope)
-    kept = torch.zeros_like(latent[..., config.bands :]).scatter(-1, codec.places(envelope), 1.0)
-    assert (kept.sum(-1) == config.coded).all()
+    packed = network.pack(latent, envelope)
+    assert packed.shape == (2, 8, config.latent_dim)
+    again = network.unpack(packed, envelope)
+    kept = torch.zeros_like(latent[..., config.bands :]).scatter(-1, network.places(envelope), 1.0)
+    assert (kept.sum(-1) == config.coded_coefficients).all()
     torch.testing.assert_close(again[..., config.bands :], latent[..., config.bands :] * kept)
     torch.testing.assert_close(again[..., : config.bands], latent[..., : config.bands], atol=0, rtol=0)
 
 
 def test_decoder_knows_how_many_codebooks_there_were() -> None:
-    codec = tinycodec.shared()
-    config = codec.config
+    network = tinycodec.shared()
+    config = network.config
     latent, envelope = torch.zeros(1, 4, config.bands + config.coefficients), torch.zeros(1, 4, config.bands)
-    few, many = (codec.synthesize(latent, envelope, torch.full((1, 4), n)) for n in (2, 8))
-    assert (few.waveform != many.waveform).any()
+    few, many = (network.synthesize(latent, envelope, torch.full((1, 4), n)) for n in (2, 8))
+    assert (few.coefficients != many.coefficients).any()
 
 
-def test_names_of_a_codec_without_weights() -> None:
-    codec = tinycodec.shared()
-    assert codec.model_id == "untrained"
-    assert codec.weights_hash == bytes(8)
+def test_names_of_a_network_without_weights() -> None:
+    facts = tinycodec.model().facts
+    assert (facts.model_id, facts.weights_hash) == ("untrained", bytes(8))

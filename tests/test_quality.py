@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from rvqcodec import weights
 from rvqcodec.metrics import missing
+from rvqcodec.models import cards
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "quality.py"
 RATE = 44100
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("opusenc") is None, reason="needs opusenc (Debian: apt-get install opus-tools)"),
-    pytest.mark.skipif(not weights.available(), reason="needs the weights of this repository"),
+    pytest.mark.skipif(not cards.available(), reason="needs the weights of this repository"),
 ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from rvqcodec.stream.workers import Workers, one_core_each
+from rvqcodec.models.rvq44.workers import Workers, one_core_each
 
 
 @pytest.fixture(params=[1, 2, 3])

@@ -1,26 +1,28 @@
-"""A codec small enough for tests: every weight is random and in use, so that nothing is an identity by chance."""
+"""A network small enough for tests: every weight is random and in use, so that nothing is an identity by chance."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from rvqcodec.config import Config
-from rvqcodec.layers import Block
-from rvqcodec.model import Codec
+from rvqcodec.models.rvq44.coders import Searched, Trained
+from rvqcodec.models.rvq44.config import NEW, Config
+from rvqcodec.models.rvq44.family import Rvq44
+from rvqcodec.models.rvq44.layers import Block
+from rvqcodec.models.rvq44.network import Encoded, Network
+from rvqcodec.models.rvq44.quantize import Quantized
 
-CONFIG = Config(
+CONFIG = replace(
+    NEW,
     bands=8,
     coefficients=32,
-    coded=16,
-    block=4,
+    coded_coefficients=16,
+    block_size=4,
     dim=32,
-    envelope_dim=16,
     expansion=2,
-    envelope_blocks=2,
-    encoder_blocks=3,
     decoder_blocks=2,
     envelope_codebooks=4,
     max_n_q=8,
@@ -28,16 +30,16 @@ CONFIG = Config(
     codebook_dim=8,
     wide_codebooks=1,
     wide_dim=12,
-    carrier=32,
+    carrier_length=32,
 )
 
 
-def make(seed: int = 0, config: Config = CONFIG) -> Codec:
-    """A codec of its own, ready to run; the same seed gives the same weights."""
+def make(seed: int = 0, config: Config = CONFIG) -> Network:
+    """A network of its own, ready to run; the same seed gives the same weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        codec = Codec(config)
-        for module in codec.modules():
+        network = Network(config)
+        for module in network.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, 0, 0.5 / module.weight.shape[1] ** 0.5)
             if isinstance(module, nn.Linear) and module.bias is not None:
@@ -45,20 +47,19 @@ def make(seed: int = 0, config: Config = CONFIG) -> Codec:
             if isinstance(module, Block):
                 nn.init.normal_(module.kernel, 0, 0.5)
                 nn.init.ones_(module.scale)
-        codec.envelope_mean.fill_(-3.0)
-        set_codebooks(codec.eval())
-    return codec.eval().requires_grad_(False)
+        network.envelope_mean.fill_(-3.0)
+        set_codebooks(network.eval())
+    return network.eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def set_codebooks(codec: Codec) -> None:
+def set_codebooks(network: Network) -> None:
     """Entries are encodings of some sound, so that all of them are chosen."""
-    config = codec.config
+    config = network.config
     x = torch.from_numpy(sound(401 * config.sub_frame, seed=99))
-    n_q = torch.tensor([config.max_n_q])
-    for quantizer in (codec.envelope_quantizer, codec.waveform_quantizer):
-        parts = codec.quantize(x, n_q)
-        latent = parts.envelope_latent if quantizer is codec.envelope_quantizer else parts.waveform_latent
+    for quantizer in (network.envelope_quantizer, network.waveform_quantizer):
+        parts = quantized(network, x, config.max_n_q)
+        latent = parts.envelope_latent if quantizer is network.envelope_quantizer else parts.waveform_latent
         residual = latent.flatten(0, 1)
         for codebook in quantizer.stages:
             codebook.project_out.weight.copy_(torch.linalg.pinv(codebook.project_in.weight))
@@ -67,10 +68,37 @@ def set_codebooks(codec: Codec) -> None:
             residual = residual - codebook.lookup(codebook.nearest(encoded))
 
 
+def quantized(network: Network, x: torch.Tensor, n_q: int) -> Encoded[Quantized]:
+    """x [B, (S + 1) * sub_frame] as training sees it, with n_q codebooks of each item."""
+    return network.encode([x], Trained(network, torch.full((len(x),), n_q)))[0]
+
+
+@torch.no_grad()
+def offline(network: Network, samples: NDArray[np.float32], n_q: int) -> NDArray[np.float32]:
+    """samples [N] -> what n_q codebooks keep of them [N], in one pass: what a stream gives, but for rounding.
+
+    As in a stream the encoder sees silence after the end, the decoder frames without codebooks.
+    """
+    c = network.config
+    frames = -(-(len(samples) + c.pre_skip) // c.hop)
+    padded = np.zeros((c.frame_sub_frames * (frames + c.decoder_blocks) + 1) * c.sub_frame, np.float32)
+    padded[c.sub_frame : c.sub_frame + len(samples)] = samples
+    codes = network.encode([torch.from_numpy(padded)[None]], Searched(network, n_q))[0].codes[:, :n_q]
+    used = torch.full((1, codes.shape[2]), n_q)
+    used[:, frames:] = 0
+    sound = network.sound(network.decode(codes, used, 0))
+    return sound[0, c.sub_frame : c.sub_frame + len(samples)].numpy()
+
+
 @functools.cache
-def shared() -> Codec:
-    """The codec of seed 0, for tests that do not change it."""
+def shared() -> Network:
+    """The network of seed 0, for tests that do not change it."""
     return make()
+
+
+def model() -> Rvq44:
+    """The same as a model."""
+    return Rvq44(shared())
 
 
 def sound(n: int, *, channels: int = 1, seed: int = 0) -> NDArray[np.float32]:

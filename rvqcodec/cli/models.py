@@ -4,9 +4,9 @@ import json
 
 import click
 
-from rvqcodec import weights
 from rvqcodec.cli import shared
 from rvqcodec.errors import WeightsError
+from rvqcodec.models import cards
 
 
 @click.command()
@@ -17,20 +17,20 @@ def models(as_json: bool) -> None:
 
     A file names its model by id and hash; any decoder version of that model decodes it, the newest is taken.
     """
-    installed = weights.available()
+    installed = cards.available()
     if not installed:
         raise WeightsError("no models are installed; install rvq again")
-    for info in installed:
+    for card in installed:
         if as_json:
             fields = {
-                "model_id": info.model_id,
-                "weights_hash": info.weights_hash.hex(),
-                "decoder_version": info.decoder_version,
-                "sha256": info.sha256,
-                "licence": info.licence,
-                "path": str(info.path),
+                "model_id": card.model_id,
+                "weights_hash": card.weights_hash.hex(),
+                "decoder_version": card.decoder_version,
+                "sha256": card.sha256,
+                "licence": card.licence,
+                "path": str(card.path),
             }
             click.echo(json.dumps(fields))
         else:
-            click.echo(f"{info.model_id}  hash {info.weights_hash.hex()}  decoder {info.decoder_version}")
-            click.echo(f"    {info.path}, {info.licence}, sha256 {info.sha256}")
+            click.echo(f"{card.model_id}  hash {card.weights_hash.hex()}  decoder {card.decoder_version}")
+            click.echo(f"    {card.path}, {card.licence}, sha256 {card.sha256}")

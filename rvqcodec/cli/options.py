@@ -32,8 +32,8 @@ def asked_bitrate(text: str | None, model: str | None) -> int:
     """
     if text is None:
         return bitrates.DEFAULT
-    from rvqcodec import weights
+    from rvqcodec.models import cards
 
     bits_per_second = bitrates.parse_bitrate(text)
-    bitrates.check_possible(bits_per_second, weights.info(model).facts)
+    bitrates.check_possible(bits_per_second, cards.find(model).facts)
     return bits_per_second

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import click
 
-from rvqcodec import weights
 from rvqcodec.cli import options, shared
 from rvqcodec.cli.jobs import name_of, run_jobs
 from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
@@ -20,6 +19,7 @@ from rvqcodec.codes.tokens import PATTERNS, Layout, deinterleave
 from rvqcodec.container import MAX_N_Q, Header
 from rvqcodec.container.header import MAGIC
 from rvqcodec.errors import FormatError, RvqError
+from rvqcodec.models import cards
 
 ENDINGS = {".npz": "npz", ".npy": "npy", ".jsonl": "jsonl"}
 AUDIO = ("wav", "flac", "ogg")
@@ -237,7 +237,7 @@ def _header(model: str | None, channels: int, rate: int | None) -> Header:
     """What .npy does not say, from the options and the installed model."""
     if model is None:
         raise FormatError(".npy holds tokens alone: say with --model which model they are of (see rvq models)")
-    facts = weights.info(model).facts
+    facts = cards.find(model).facts
     return Header.of(facts, sample_rate=rate or facts.model_rate, channels=channels)
 
 
@@ -256,8 +256,8 @@ def _check_weights(header: Header) -> None:
     """Refuse codes of a model that has the id of an installed one and other weights. An unknown id passes:
     an .rvq file can be made without its model, and decoding will ask for it.
     """
-    if any(info.model_id == header.model_id for info in weights.available()):
-        weights.info(header.model_id, bitstream=header.weights_hash)
+    if any(card.model_id == header.model_id for card in cards.available()):
+        cards.find(header.model_id, bitstream=header.weights_hash)
 
 
 def _seconds(codes: Codes) -> float:

@@ -85,11 +85,10 @@ def train(
         return
     if data is None or out is None:
         raise click.UsageError("give --data FOLDER and --out RUN, or one of the commands below")
-    from rvqcodec.codec.models import device_of
-    from rvqcodec.config import Config
+    from rvqcodec.models.loading import device_of
     from rvqcodec.training.data import Pool, held_out
     from rvqcodec.training.loop import run
-    from rvqcodec.training.options import STAGES, parse_settings
+    from rvqcodec.training.options import STAGES, new_config, parse_settings
     from rvqcodec.training.session import Request, begin
 
     options, config = parse_settings(settings)
@@ -97,7 +96,7 @@ def train(
     options |= {name: value for name, value in named.items() if value is not None}
     chosen = device_of(device)
     set_threads(threads)
-    arrays = cached_arrays(data, cache or out / "cache", Config(**config).sample_rate, quiet=quiet)
+    arrays = cached_arrays(data, cache or out / "cache", new_config(config).sample_rate, quiet=quiet)
     trained = [array for array in arrays if not held_out(array.name)]
     if not trained:
         raise RvqError(f"{data}: all {len(arrays)} files are held out by the hash of their names; add more files")
@@ -115,7 +114,7 @@ def train(
         if line and not quiet:
             shared.say(f"{out}: {line}")
 
-    trainer = begin(request, Pool(trained, Config(**config).sample_rate), say=say)
+    trainer = begin(request, Pool(trained, new_config(config).sample_rate), say=say)
     say(f"training on {len(trained)} files, {len(arrays) - len(trained)} held out; {describe(trainer)}")
     if compiled:
         trainer.compile_blocks()
@@ -128,14 +127,14 @@ def train(
         os.kill(os.getpid(), signal.Signals(stopped))
         return
     if not no_figures:
-        print_figures(trainer.average, arrays, trainer.progress.step, out / "figures.jsonl")
+        print_figures(trainer.model, arrays, trainer.progress.step, out / "figures.jsonl")
 
 
 def describe(trainer: "Trainer") -> str:
     """Device, precision and size, for the line at the start."""
     import torch
 
-    parameters = sum(p.numel() for p in trainer.codec.parameters()) / 1e6
+    parameters = sum(p.numel() for p in trainer.network.parameters()) / 1e6
     where = f"{torch.get_num_threads()} CPU threads"
     if trainer.device.type == "cuda":
         where = torch.cuda.get_device_name(trainer.device)
@@ -147,7 +146,7 @@ def speed(trainer: "Trainer", step: int, seconds: float) -> str:
     steps, took = trainer.progress.step - step, trainer.progress.seconds - seconds
     if steps <= 0 or took <= 0:
         return ""
-    config, options = trainer.codec.config, trainer.options
+    config, options = trainer.network.config, trainer.options
     audio = steps * options.batch * options.sub_frames * config.sub_frame / config.sample_rate
     return f"{steps} steps in {shared.clock(took)}, {audio / took:.1f} s of audio trained a second"
 

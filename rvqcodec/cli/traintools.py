@@ -11,7 +11,7 @@ from rvqcodec.cli import shared
 from rvqcodec.errors import RvqError
 
 if TYPE_CHECKING:
-    from rvqcodec.model import Codec
+    from rvqcodec.models.interface import Model
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,7 +23,7 @@ def folder_option(name: str, *, help: str, must_exist: bool = True, required: bo
 
 
 def model_options(command: F) -> F:
-    """--model or --checkpoint: which codec a tool looks at."""
+    """--model or --checkpoint: which model a tool looks at."""
     command = click.option(
         "--checkpoint",
         metavar="PATH",
@@ -33,13 +33,13 @@ def model_options(command: F) -> F:
     return click.option("--model", metavar="ID", help="An installed model, or a .json. [default: the newest]")(command)
 
 
-def chosen_codec(model: str | None, checkpoint: Path | None) -> "Codec":
-    """The codec that `model_options` name, on the CPU."""
-    from rvqcodec import weights
+def chosen_model(model: str | None, checkpoint: Path | None) -> "Model":
+    """The model that `model_options` name, on the CPU."""
+    from rvqcodec.models import loading
     from rvqcodec.training import export
 
     if checkpoint is None:
-        return weights.load(model)
+        return loading.load(model, "cpu")
     if model is not None:
         raise click.UsageError("give --model or --checkpoint, not both")
     return export.averaged(checkpoint)
@@ -61,16 +61,16 @@ def set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def print_figures(codec: "Codec", arrays: list[Path], step: int | None, log: Path | None) -> None:
+def print_figures(model: "Model", arrays: list[Path], step: int | None, log: Path | None) -> None:
     """Measure the held-out files; a table on stdout, and a line per row in `log`."""
     from rvqcodec.training.evaluate import figures, held_out_clips
 
-    clips = held_out_clips(arrays, codec.config.sample_rate)
+    clips = held_out_clips(arrays, model.facts.model_rate)
     if not clips:
         shared.say("no file is held out (every 25th is, by the hash of its name): no figures")
         return
-    most = codec.config.max_n_q
-    rows = figures(codec, clips, sorted({max(1, most // 8), most // 4, most // 2, most}))
+    most = model.facts.max_n_q
+    rows = figures(model, clips, sorted({max(1, most // 8), most // 4, most // 2, most}))
     names = list(dict.fromkeys(name for row in rows for name in row))
     click.echo("  ".join(f"{name:>14}" for name in names))
     for row in rows:
@@ -89,8 +89,8 @@ def print_figures(codec: "Codec", arrays: list[Path], step: int | None, log: Pat
 def figures(data: Path, cache: Path, model: str | None, checkpoint: Path | None, threads: int | None) -> None:
     """Measure the held-out files of a folder: a row per number of codebooks."""
     set_threads(threads)
-    codec = chosen_codec(model, checkpoint)
-    print_figures(codec, cached_arrays(data, cache, codec.config.sample_rate, quiet=False), None, None)
+    chosen = chosen_model(model, checkpoint)
+    print_figures(chosen, cached_arrays(data, cache, chosen.facts.model_rate, quiet=False), None, None)
 
 
 @click.command()
@@ -118,10 +118,10 @@ def usage(
     from rvqcodec.training.usage import measure_usage
 
     set_threads(threads)
-    codec = chosen_codec(model, checkpoint)
-    arrays = cached_arrays(data, cache, codec.config.sample_rate, quiet=False)
+    chosen = chosen_model(model, checkpoint)
+    arrays = cached_arrays(data, cache, chosen.facts.model_rate, quiet=False)
     with shared.Progress(label="encoding", unit="excerpts", quiet=False) as bar:
-        found = measure_usage(codec, arrays, seconds=60 * minutes if minutes else None, shown=bar.to)
+        found = measure_usage(chosen, arrays, seconds=60 * minutes if minutes else None, shown=bar.to)
     if as_json:
         fields = {"frames": found.frames, "bits": found.code_bits, "entropy": found.entropy, "unused": found.unused}
         click.echo(json.dumps(fields))
@@ -132,7 +132,7 @@ def usage(
     least, mean = min(found.entropy), sum(found.entropy) / len(found.entropy)
     percent = 100 / found.code_bits
     click.echo(f"least {least * percent:.1f} %, mean {mean * percent:.1f} % of {found.code_bits} bits, over ", nl=False)
-    click.echo(f"{found.frames} frames ({model or checkpoint or codec.model_id})")
+    click.echo(f"{found.frames} frames ({model or checkpoint or chosen.facts.model_id})")
 
 
 @click.command()
@@ -158,23 +158,21 @@ def profile(
     """Time some steps by part: data, network, losses, discriminators, update. Nothing is saved."""
     from tempfile import TemporaryDirectory
 
-    from rvqcodec.codec.models import device_of
-    from rvqcodec.config import Config
+    from rvqcodec.models.loading import device_of
     from rvqcodec.training import profile as profiling
     from rvqcodec.training.data import Pool
-    from rvqcodec.training.options import STAGES, Options, check, parse_settings
+    from rvqcodec.training.options import STAGES, Options, check, new_config, parse_settings
     from rvqcodec.training.trainer import Trainer
 
     options, config = parse_settings(settings)
     wanted = Options(**(STAGES[stage] | options))
-    check(wanted)
+    architecture = new_config(config)
+    check(wanted, architecture)
     set_threads(threads)
-    rate = Config(**config).sample_rate
+    rate = architecture.sample_rate
     pool = Pool(cached_arrays(data, cache, rate, quiet=False), rate)
     with TemporaryDirectory() as folder:
-        trainer = Trainer(
-            config=Config(**config), options=wanted, pool=pool, out=Path(folder), device=device_of(device)
-        )
+        trainer = Trainer(config=architecture, options=wanted, pool=pool, out=Path(folder), device=device_of(device))
         if compiled:
             trainer.compile_blocks()
         found = profiling.profile(trainer, steps)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvqcodec.audio import Resampler, open_output, resampled_length
-from rvqcodec.codec import models
 from rvqcodec.codec.encoding import Progress
 from rvqcodec.container import MAX_N_Q, Damage, Header, Reader, sharing
 from rvqcodec.errors import AudioError, BitrateError
-from rvqcodec.stream import StreamDecoder
+from rvqcodec.models import loading
+from rvqcodec.models.interface import Decoder
 
 # Samples at the model's rate that the resampler is given before the first one wanted, so that it has settled.
 SETTLE = 4096
@@ -210,18 +210,17 @@ def _trimmed(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[tup
 def _decoded(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(index of the first sample, raw output [C, n] of the network), without gaps from where it is needed."""
     header = part.header
-    model = models.load_for(header, options.device)
+    model = loading.load_for(header, options.device)
     total = _total_n_q(header, options.n_q)
-    begin = part.first_frame(StreamDecoder.context(model.codec))
+    begin = part.first_frame(model.context)
     if begin:
         reader.seek_frame(begin)
-    decoder: StreamDecoder | None = None
-    bf16 = models.takes_bf16(options.precision, options.device)
+    decoder: Decoder | None = None
     at = 0
     for codes, n_q, start in _codes(reader, part, total, begin):
         if decoder is None:
             first = header.first_frame + start
-            decoder = StreamDecoder(model.codec, header.coded_channels, start_frame=first, bf16=bf16)
+            decoder = model.decoder(header.coded_channels, start_frame=first, precision=options.precision)
             at = start * header.hop - header.pre_skip
         # On CUDA in groups, which are faster, while that much is wanted and nobody waits for the sound.
         more = reader.seekable and not part.ends_before(start + codes.shape[2])

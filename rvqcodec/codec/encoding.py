@@ -1,4 +1,4 @@
-"""Audio -> blocks -> 44.1 kHz -> coded channels -> codes -> chunks -> file: the encoder's straight line."""
+"""Audio -> blocks -> the model's rate -> coded channels -> codes -> chunks -> file: the encoder's straight line."""
 
 import hashlib
 import os
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from rvqcodec import files
 from rvqcodec.audio import AudioInput, RawFormat, Resampler, open_input
-from rvqcodec.codec import models
 from rvqcodec.codec.chunker import Chunker
 from rvqcodec.codes import bitrate
 from rvqcodec.container import FRAMES_PER_CHUNK, Chunk, Header, ModelFacts, Reader, Writer, usable_tags
 from rvqcodec.errors import AudioError, BitrateError, FormatError
-from rvqcodec.stream import StreamEncoder
+from rvqcodec.models import loading
+from rvqcodec.models.interface import Model
 
 Progress = Callable[[float, float | None], None]
 PATIENCE = 0.01  # seconds in which a pipe's writer that is faster than we are sends more
@@ -86,7 +86,7 @@ def _encode(
     audio: AudioInput, sink: BinaryIO, options: EncodeOptions, progress: Progress | None
 ) -> tuple[EncodeReport, bytes]:
     """The line itself; gives the report and a digest of the codes."""
-    model = models.load(options.model, options.device)
+    model = loading.load(options.model, options.device)
     tags = _tags(audio, options.tags)
     header = header_of(model, options, audio.sample_rate, audio.channels, audio.n_samples, tags)
     writer = Writer(sink, header)
@@ -122,7 +122,7 @@ def _encode(
 
 
 def header_of(
-    model: models.Model,
+    model: Model,
     options: EncodeOptions,
     sample_rate: int,
     channels: int,
@@ -145,16 +145,16 @@ def header_of(
 class Encoder:
     """A recording's samples to chunks of its codes, the same for any cutting: push, then flush once."""
 
-    def __init__(self, model: models.Model, header: Header, *, mono: bool = False) -> None:
+    def __init__(self, model: Model, header: Header, *, mono: bool = False) -> None:
         self._mono = mono
         self._chunker = Chunker(header, model.facts.max_n_q)
         self._resampler = Resampler(header.sample_rate, header.model_rate, header.coded_channels)
-        self._encoder = StreamEncoder(model.codec, header.coded_channels, self._chunker.n_q_needed)
+        self._encoder = model.encoder(header.coded_channels, self._chunker.n_q_needed)
 
     def push(self, samples: NDArray[np.float32], *, more: bool = False) -> list[Chunk]:
         """Take the audio's float32 [C, n] at its own rate; give the chunks that are full.
 
-        more: further samples come without delay, so chunks may be held back for a while (see `StreamEncoder.push`).
+        more: further samples come without delay, so chunks may be held back for a while (see `interface.Encoder`).
         """
         return self._step(self._resampler.push(coded_channels(samples, mono=self._mono)), more=more)
 

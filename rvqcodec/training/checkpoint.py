@@ -1,14 +1,14 @@
 """Checkpoints: one file with everything that going on needs; replaced as a whole, read without running code."""
 
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rvqcodec.config import Config
+from rvqcodec import files
 from rvqcodec.errors import WeightsError
+from rvqcodec.models.rvq44.config import NEW, Config
 
 LAST = "last.pt"
 PARTS = (
@@ -21,12 +21,8 @@ _REFUSED = torch.serialization.pickle.UnpicklingError  # what torch raises for a
 
 def write(path: Path, state: dict[str, Any]) -> None:
     """Write under a hidden name, then rename: a checkpoint is there whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        torch.save(state, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with files.replacing(path, force=True) as file:
+        torch.save(state, file)
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -46,9 +42,33 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     return dict(state)
 
 
+OLD_NAMES = {
+    "coded": "coded_coefficients",
+    "block": "block_size",
+    "flatten": "flatten_exponent",
+    "carrier": "carrier_length",
+    "level": "level_exponent",
+}
+OLD_CONSTANTS = (
+    *("frame_sub_frames", "log_amplitude_least", "log_amplitude_most", "envelope_step", "share_step"),
+    *("level_floor", "flat_rms", "importance_hz", "block_past", "block_future", "noise_share", "smooth_window"),
+)
+"""What stood in code when checkpoints had the old names, with the values that `NEW` has."""
+
+
+def _renamed(said: dict[str, Any]) -> dict[str, Any]:
+    """The config of a checkpoint from before fields had their names of today, so that runs can go on."""
+    absent = ("envelope_dim", "envelope_blocks", "encoder_blocks")
+    kept = {OLD_NAMES.get(name, name): value for name, value in said.items() if name not in absent}
+    return kept | {name: getattr(NEW, name) for name in OLD_CONSTANTS}
+
+
 def config_of(path: Path, state: dict[str, Any]) -> Config:
     """The architecture that a checkpoint was made with."""
+    said = state["config"]
+    if "carrier" in said:
+        said = _renamed(said)
     try:
-        return Config(**state["config"])
+        return Config(**said)
     except TypeError as error:
         raise WeightsError(f"{path}: made for an architecture that this version does not know ({error})") from error

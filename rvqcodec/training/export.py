@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,26 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from rvqcodec.envelope import on_steps
+from rvqcodec import files
 from rvqcodec.errors import WeightsError
-from rvqcodec.model import Codec
+from rvqcodec.models.cards import read_card
+from rvqcodec.models.loading import bitstream_sha256
+from rvqcodec.models.rvq44 import config as configs
+from rvqcodec.models.rvq44.envelope import on_steps
+from rvqcodec.models.rvq44.family import Rvq44
+from rvqcodec.models.rvq44.network import Network
 from rvqcodec.training import checkpoint
-from rvqcodec.weights import bitstream_sha256, read_info
 
 
-def averaged(path: Path) -> Codec:
-    """The codec of a checkpoint's averaged weights, in float32, ready to run."""
+def averaged(path: Path) -> Rvq44:
+    """The model of a checkpoint's averaged weights, in float32, ready to run."""
     state = checkpoint.read(path)
-    codec = Codec(checkpoint.config_of(path, state))
+    network = Network(checkpoint.config_of(path, state))
     try:
-        codec.load_state_dict(state["average"])
+        network.load_state_dict(state["average"])
     except RuntimeError as error:
         raise WeightsError(f"{path}: its weights do not fit its architecture") from error
-    return codec.eval().requires_grad_(False)
+    return Rvq44(network.eval().requires_grad_(False))
 
 
 def export(
@@ -44,18 +48,21 @@ def export(
     model id in `folder` has another bitstream, so that files of one could not be decoded with the other.
     """
     state = checkpoint.read(source)
-    tensors = {name: shipped(name, t).half().contiguous() for name, t in state["average"].items()}
+    network = averaged(source).network
+    for stage in network.envelope_quantizer.stages:  # they move in training, but `Order` needs them on steps
+        stage.entries.copy_(on_steps(stage.entries, network.config.envelope_step))
+    tensors = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
     broken = [name for name, t in tensors.items() if not torch.isfinite(t).all()]
     if broken:
         raise WeightsError(f"{source}: {broken[0]} does not fit float16; train with a lower rate")
-    bitstream = bitstream_sha256(tensors)
+    bitstream = bitstream_of(tensors)
     data = save(tensors)
     path = folder / f"{model_id}-d{decoder_version}.safetensors"
     card = path.with_suffix(".json")
     if card.exists() and not overwrite:
         raise WeightsError(f"{card}: exists; use -f to replace it, or another --decoder-version")
     for other in sorted(folder.glob(f"{model_id}-d*.json")):
-        found = read_info(other)
+        found = read_card(other)
         if other != card and found.bitstream_sha256 != bitstream:
             raise WeightsError(
                 f"{other}: has the same model id and bitstream {found.bitstream_sha256[:16]}, but {source} has "
@@ -63,27 +70,22 @@ def export(
             )
     folder.mkdir(parents=True, exist_ok=True)
     description = {
+        "family": "rvq44",
         "model_id": model_id,
         "decoder_version": decoder_version,
         "sha256": hashlib.sha256(data).hexdigest(),
         "bitstream_sha256": bitstream,
-        "config": state["config"],
+        "config": network.config.to_dict(),
         "licence": licence,
         "training": training | {"steps": state["progress"]["step"], "options": state["options"]},
     }
-    write(path, data)
-    write(card, (json.dumps(description, indent=2) + "\n").encode())
+    for target, content in ((path, data), (card, (json.dumps(description, indent=2) + "\n").encode())):
+        with files.replacing(target, force=True) as file:
+            file.write(content)
     return card
 
 
-def shipped(name: str, tensor: Tensor) -> Tensor:
-    """A weight as it is shipped: envelope codebooks move in training, but `Order` needs them on steps."""
-    envelope = name.startswith("envelope_quantizer") and name.endswith(".entries")
-    return on_steps(tensor) if envelope else tensor
-
-
-def write(path: Path, data: bytes) -> None:
-    """Replace a file as a whole."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    os.replace(part, path)
+def bitstream_of(tensors: Mapping[str, Tensor]) -> str:
+    """The hash of what codes mean, as a card of these tensors names it."""
+    arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    return bitstream_sha256(arrays, configs.bitstream(arrays))

@@ -7,10 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from rvqcodec.config import Config
 from rvqcodec.errors import RvqError
-
-MIN_SUB_FRAMES = 8  # crops are compared at windows of up to 4096 samples
+from rvqcodec.models.rvq44.config import NEW, Config
+from rvqcodec.training.losses import LONGEST
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,10 @@ STAGES: dict[str, dict[str, Any]] = {
     "decoder": {"adversarial": 0.0, "decoder_only": True},
 }
 
-_KINDS: dict[str, Any] = {f.name: type(f.default) for cls in (Options, Config) for f in dataclasses.fields(cls)}
 _OF_CONFIG = {field.name for field in dataclasses.fields(Config)}
+_KINDS: dict[str, Any] = {field.name: type(field.default) for field in dataclasses.fields(Options)}
+_KINDS |= {name: type(value) for name, value in NEW.to_dict().items()}
+assert len(_KINDS) == len(_OF_CONFIG) + len(dataclasses.fields(Options)), "a name may mean one thing only"
 
 
 def parse_settings(texts: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -84,14 +85,20 @@ def parse_settings(texts: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]
     return options, config
 
 
-def check(options: Options) -> None:
+def new_config(changes: dict[str, Any]) -> Config:
+    """The architecture of a new network: `NEW` but for the fields that were named."""
+    return dataclasses.replace(NEW, **changes)
+
+
+def check(options: Options, config: Config) -> None:
     """RvqError for values that no run can work with."""
     for name in ("steps", "batch", "sub_frames", "warm_up", "judge_channels", "start_batches", "log_every"):
         if getattr(options, name) < 1:
             raise RvqError(f"{name} {getattr(options, name)}: must be at least 1")
-    if options.sub_frames % 2:
-        raise RvqError(f"sub_frames {options.sub_frames}: must be even, a frame has two")
-    if options.sub_frames < MIN_SUB_FRAMES:
-        raise RvqError(f"sub_frames {options.sub_frames}: must be at least {MIN_SUB_FRAMES}, for the longest window")
+    if options.sub_frames % config.frame_sub_frames:
+        raise RvqError(f"sub_frames {options.sub_frames}: must be whole frames, of {config.frame_sub_frames} each")
+    if options.sub_frames * config.sub_frame < LONGEST:
+        least = -(-LONGEST // config.sub_frame)
+        raise RvqError(f"sub_frames {options.sub_frames}: must be at least {least}, for the longest window")
     if options.hours < 0 or options.rate <= 0:
         raise RvqError(f"hours {options.hours}, rate {options.rate}: hours must not be negative, rate positive")

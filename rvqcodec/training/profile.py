@@ -59,6 +59,6 @@ def profile(trainer: Trainer, steps: int) -> Profile:
         with trainer.part("data"):
             batch = trainer.pool.batch(options.batch, trainer.samples, options.seed + 2, trainer.progress.step)
         trainer.step(torch.as_tensor(batch))
-    config = trainer.codec.config
+    config = trainer.network.config
     audio = steps * options.batch * options.sub_frames * config.sub_frame / config.sample_rate
     return Profile(clock.seconds, steps, audio)

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rvqcodec import weights
-from rvqcodec.config import Config
 from rvqcodec.errors import RvqError
+from rvqcodec.models import cards, loading
+from rvqcodec.models.rvq44.config import Config
+from rvqcodec.models.rvq44.family import Rvq44
 from rvqcodec.training import checkpoint
 from rvqcodec.training.data import Pool
-from rvqcodec.training.options import Options, check
+from rvqcodec.training.options import Options, check, new_config
 from rvqcodec.training.trainer import Trainer
 
 
@@ -42,15 +43,18 @@ def begin(request: Request, pool: Pool, *, say: Callable[[str], None] = lambda l
     if last.exists():
         return _go_on(request, pool, last, say)
     if request.init is None:
-        trainer = _trainer(request, pool, Config(**request.config), Options(**request.options))
+        trainer = _trainer(request, pool, new_config(request.config), Options(**request.options))
         say("new run: setting codebooks from data")
         trainer.start()
         return trainer
     if request.init.suffix == ".json":
-        source = weights.load(str(request.init), device=request.device)
-        trainer = _trainer(request, pool, _same(request, source.config, request.init), Options(**request.options))
-        trainer.adopt(source)
-        say(f"new run from the weights of {source.model_id}")
+        source = loading.open_card(cards.read_card(request.init), request.device)
+        if not isinstance(source, Rvq44):
+            raise RvqError(f"{request.init}: a model of another family; only rvq44 is trained here")
+        network = source.network
+        trainer = _trainer(request, pool, _same(request, network.config, request.init), Options(**request.options))
+        trainer.adopt(network)
+        say(f"new run from the weights of {source.facts.model_id}")
         return trainer
     state = checkpoint.read(request.init)
     config = _same(request, checkpoint.config_of(request.init, state), request.init)
@@ -80,7 +84,7 @@ def _go_on(request: Request, pool: Pool, last: Path, say: Callable[[str], None])
 
 
 def _trainer(request: Request, pool: Pool, config: Config, options: Options) -> Trainer:
-    check(options)
+    check(options, config)
     return Trainer(
         config=config, options=options, pool=pool, out=request.out, device=request.device, workers=request.workers
     )

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rvqcodec.config import SUB_FRAMES
-from rvqcodec.envelope import by_frame, by_sub_frame, on_steps
-from rvqcodec.model import Codec
-from rvqcodec.quantize import LatentQuantizer
-from rvqcodec.search import least
+from rvqcodec.models.rvq44 import search
+from rvqcodec.models.rvq44.coders import Searched
+from rvqcodec.models.rvq44.envelope import on_steps
+from rvqcodec.models.rvq44.network import Network
+from rvqcodec.models.rvq44.quantize import LatentQuantizer
 
 ROUNDS = 8
 CHUNK = 16384  # vectors that are worked on at once
@@ -23,7 +23,7 @@ PRIOR = 20  # frames that an entry's old place counts for
 def nearest(entries: Tensor, vectors: Tensor) -> Tensor:
     """Index of the nearest entry for every vector."""
     power = entries.square().sum(1)
-    return torch.cat([least(torch.addmm(power, v, entries.t(), alpha=-2)) for v in vectors.split(ROWS)])
+    return torch.cat([search.nearest(torch.addmm(power, v, entries.t(), alpha=-2)) for v in vectors.split(ROWS)])
 
 
 def k_means(vectors: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -66,24 +66,33 @@ def start_quantizer(quantizer: LatentQuantizer, latent: Tensor, weight: Tensor, 
 
 
 @torch.no_grad()
-def start_from_data(codec: Codec, crops: Callable[[int], Tensor], few: int, more: int, frames: int) -> None:
+def start_from_data(network: Network, crops: Callable[[int], Tensor], few: int, more: int, frames: int) -> None:
     """Set the envelope's mean and all codebooks from few + more batches of crops [B, (S + 1) * sub_frame] (S even).
 
-    The waveform codebooks are made from `few` of them and polished with the rest, `few` at a time: entries of many
-    dimensions fit the crops that made them better than any others, and more crops are what helps.
+    The waveform codebooks are made from `few` of them and polished with the rest, `few` at a time: high-dimensional
+    entries overfit the crops they were made from; more crops help.
     """
-    sums = [codec.envelope(codec.frames(crops(i))).mean((0, 1)) for i in range(few)]
-    codec.envelope_mean.add_(torch.stack(sums).mean(0) / codec.config.envelope_scale)
-    envelope_weight, waveform_weight = weights(codec)
-    flat = torch.cat([envelope_latent(codec, crops(i)).flatten(0, 1) for i in range(2 * few)])
-    start_quantizer(codec.envelope_quantizer, flat, envelope_weight, frames)
-    refit(codec.envelope_quantizer, flat)
-    flat = torch.cat([waveform_latent(codec, crops(i)) for i in range(few)])
-    start_quantizer(codec.waveform_quantizer, flat, waveform_weight, frames)
+    config = network.config
+    sums = [network.analyse(crops(i))[0].mean((0, 1)) for i in range(few)]
+    network.envelope_mean.add_(torch.stack(sums).mean(0) / config.envelope_scale)
+    envelope_weight, waveform_weight = weights(network)
+    width = config.frame_sub_frames * config.bands
+    flat = torch.cat([network.analyse(crops(i))[0].reshape(-1, width) for i in range(2 * few)])
+    start_quantizer(network.envelope_quantizer, flat, envelope_weight, frames)
+    refit(network.envelope_quantizer, flat, config.envelope_step)
+    coder = Searched(network, config.envelope_codebooks)  # the waveform's latents depend on the envelope's codes
+
+    def latents(first: int, last: int) -> Tensor:
+        return torch.cat(
+            [network.encode([crops(i)], coder)[0].waveform_latent.flatten(0, 1) for i in range(first, last)]
+        )
+
+    flat = latents(0, few)
+    start_quantizer(network.waveform_quantizer, flat, waveform_weight, frames)
     seen = len(flat)
     for begin in range(few, few + more, few):
-        flat = torch.cat([waveform_latent(codec, crops(i)) for i in range(begin, min(begin + few, few + more))])
-        polish_quantizer(codec.waveform_quantizer, flat, seen)
+        flat = latents(begin, min(begin + few, few + more))
+        polish_quantizer(network.waveform_quantizer, flat, seen)
         seen += len(flat)
 
 
@@ -106,10 +115,11 @@ def polish_quantizer(quantizer: LatentQuantizer, latent: Tensor, seen: int) -> N
 
 
 @torch.no_grad()
-def refit(quantizer: LatentQuantizer, latent: Tensor) -> None:
+def refit(quantizer: LatentQuantizer, latent: Tensor, step: float) -> None:
     """Fit the codebooks together to the codes that the search finds for latent [n, L]; projections are identities.
 
-    One after the other they were fitted to what the nearest entries left over.
+    Afterwards entries are multiples of `step`. One after the other they were fitted to what the nearest entries left
+    over.
     """
     for _ in range(REFIT_ROUNDS):
         some = latent[torch.randperm(len(latent), device=latent.device)[:REFIT_FRAMES]]
@@ -124,31 +134,14 @@ def refit(quantizer: LatentQuantizer, latent: Tensor) -> None:
                 stage.entries.copy_(total / (number + PRIOR))
                 left -= F.embedding(chosen, stage.entries)
     for stage in quantizer.stages:
-        stage.entries.copy_(on_steps(stage.entries))
+        stage.entries.copy_(on_steps(stage.entries, step))
         stage.total.copy_(stage.entries * stage.usage[:, None])
 
 
-def envelope_latent(codec: Codec, x: Tensor) -> Tensor:
-    """x [B, (S + 1) * sub_frame] -> what the envelope codebooks quantize [B, T, ...]."""
-    return by_frame(codec.envelope(codec.frames(x)))
-
-
-def waveform_latent(codec: Codec, x: Tensor) -> Tensor:
-    """x [B, (S + 1) * sub_frame] -> what the waveform codebooks quantize [B * T, ...]."""
-    count = codec.config.envelope_codebooks
-    shape = envelope_latent(codec, x)
-    codes = codec.envelope_quantizer.encode(shape, count)
-    n_q = torch.full(shape.shape[:2], count, device=x.device)
-    quantized = by_sub_frame(codec.envelope_quantizer.decode(codes, n_q))
-    coefficients = codec.coefficients(codec.frames(x))
-    features = codec.encoder_features(by_sub_frame(shape), quantized, coefficients)
-    return by_frame(codec.pack(codec.analysed(features), quantized)).flatten(0, 1)
-
-
-def weights(codec: Codec) -> tuple[Tensor, Tensor]:
+def weights(network: Network) -> tuple[Tensor, Tensor]:
     """How much each dimension counts when the codebooks are set: of the envelope latent, of the waveform latent."""
-    config = codec.config
-    device = codec.importance.device
-    remainder = torch.full((config.bands,), REMAINDER_WEIGHT, device=device)
-    envelope = torch.ones(SUB_FRAMES * config.bands, device=device)
-    return envelope, torch.cat([remainder, torch.ones(config.coded, device=device)]).repeat(SUB_FRAMES)
+    config = network.config
+    remainder = torch.full((config.bands,), REMAINDER_WEIGHT, device=network.device)
+    both = torch.cat([remainder, torch.ones(config.coded_coefficients, device=network.device)])
+    envelope = torch.ones(config.frame_sub_frames * config.bands, device=network.device)
+    return envelope, both.repeat(config.frame_sub_frames)

@@ -1,4 +1,4 @@
-"""`Trainer`: codec, average, judges and optimizers of a run; one step; checkpoints that resume exactly."""
+"""`Trainer`: network, average, judges and optimizers of a run; one step; checkpoints that resume exactly."""
 
 import contextlib
 import copy
@@ -14,10 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rvqcodec.config import SUB_FRAMES, Config
 from rvqcodec.errors import RvqError, WeightsError
-from rvqcodec.layers import Block
-from rvqcodec.model import Analysis, Codec
+from rvqcodec.models.rvq44 import config as configs
+from rvqcodec.models.rvq44.coders import Trained
+from rvqcodec.models.rvq44.config import Config
+from rvqcodec.models.rvq44.envelope import by_sub_frame
+from rvqcodec.models.rvq44.family import Rvq44
+from rvqcodec.models.rvq44.layers import Block
+from rvqcodec.models.rvq44.network import Encoded, Network
+from rvqcodec.models.rvq44.quantize import Quantized
 from rvqcodec.training import checkpoint, losses
 from rvqcodec.training.carrier import flat_noise
 from rvqcodec.training.data import Pool
@@ -32,28 +37,26 @@ from rvqcodec.training.options import Options, Progress
 from rvqcodec.training.resident import ResidentPool, for_device, onto
 from rvqcodec.training.start import start_from_data
 
-FEW = (*range(1, 33), *(16,) * 8)  # numbers of codebooks that half of a batch keeps: every one, and 16 often
+OFTEN = 8  # times as often as others half of all codebooks are what an item of a batch keeps
 START_CROPS, START_SUB_FRAMES = 32, 84
 POLISH = 4.7  # batches that improve the codebooks for each that set them
 REVIVE_EVERY = 100  # steps
 GRADIENT_LIMIT = 50.0  # a few times what is usual: a single odd crop must not undo many steps
 
 
-def decoder_parts(name: str) -> bool:
-    """Whether a parameter belongs to the decoder; the rest, with the codebooks, is the bitstream."""
-    return name.startswith("decoder_")
-
-
-def share_of_rate(name: str) -> float:
-    """How much of the learning rate a parameter gets: less where the start from data is nearly right already.
+def parts_by_rate(network: Network) -> dict[float, list[torch.nn.Parameter]]:
+    """Share of the learning rate -> the parameters that get it: less where the start is nearly right already.
 
     Steps that suit the blocks, which start from nothing, drown projections and identities in noise.
     """
-    if "quantizer" in name:
-        return 0.1
-    if name.startswith(("decoder_in", "decoder_out", "decoder_direct")):
-        return 0.25
-    return 1.0
+    shares = {id(p): 0.1 for p in network.waveform_quantizer.parameters()}
+    for parameter in (*network.decoder_in.parameters(), *network.decoder_out.parameters(), network.decoder_direct):
+        shares[id(parameter)] = 0.25
+    parts: dict[float, list[torch.nn.Parameter]] = {}
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            parts.setdefault(shares.get(id(parameter), 1.0), []).append(parameter)
+    return parts
 
 
 def untimed(name: str) -> AbstractContextManager[None]:
@@ -62,7 +65,7 @@ def untimed(name: str) -> AbstractContextManager[None]:
 
 
 class Trainer:
-    """Owns codec, average, judges, optimizers and progress of one run in one folder.
+    """Owns network, average, judges, optimizers and progress of one run in one folder.
 
     `part(name)` wraps each part of a step; a profile puts a clock there. `workers` make batches ahead.
     """
@@ -82,9 +85,9 @@ class Trainer:
         self.pool = for_device(pool, self.device)
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(options.seed)
-        self.codec = Codec(config).to(self.device)
-        self.average = copy.deepcopy(self.codec).eval()
-        self.codec.waveform_quantizer.width = 1  # nearest entries: a search in every step takes long
+        self.network = Network(config).to(self.device)
+        self.average = copy.deepcopy(self.network).eval()
+        self.network.waveform_quantizer.width = 1  # nearest entries: a search in every step takes long
         self.judges = Discriminators(options.judge_channels).to(self.device)
         self.progress = Progress()
         self.workers = workers
@@ -94,33 +97,36 @@ class Trainer:
 
     def _make_optimizers(self) -> None:
         o = self.options
-        for name, parameter in self.codec.named_parameters():
-            parameter.requires_grad_(decoder_parts(name) or not (o.decoder_only or "envelope_quantizer" in name))
-        trained: dict[float, list[torch.nn.Parameter]] = {}
-        for name, parameter in self.codec.named_parameters():
-            if parameter.requires_grad:
-                trained.setdefault(share_of_rate(name), []).append(parameter)
-        groups = [{"params": p, "share": share} for share, p in trained.items()]
+        fixed = set(configs.bitstream(name for name, _ in self.network.named_parameters())) if o.decoder_only else set()
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name not in fixed)
+        self.network.envelope_quantizer.requires_grad_(False)
+        groups = [{"params": some, "share": share} for share, some in parts_by_rate(self.network).items()]
         self.optimizer = torch.optim.AdamW(groups, o.rate, betas=(0.8, 0.99), weight_decay=o.weight_decay)
         self.judge_optimizer = torch.optim.AdamW(self.judges.parameters(), o.judge_rate, betas=(0.8, 0.99))
 
     @property
+    def model(self) -> Rvq44:
+        """The averaged network as a model, for figures."""
+        return Rvq44(self.average)
+
+    @property
     def samples(self) -> int:
         """Length of a crop: one sub-frame more than the sub-frames, for the overlap of the windows."""
-        return (self.options.sub_frames + 1) * self.codec.config.sub_frame
+        return (self.options.sub_frames + 1) * self.network.config.sub_frame
 
     def start(self) -> None:
         """Set codebooks and means from data, and make the decoder's noise."""
         few = self.options.start_batches
-        frames = self.options.batch * self.options.sub_frames // SUB_FRAMES
-        start_from_data(self.codec, self.start_batch, few, round(POLISH * few), frames)
-        carrier = self.codec.decoder_carrier
-        carrier.copy_(flat_noise(carrier, self.codec.config.sample_rate, self.options.carrier_steps).half())
-        self.average.load_state_dict(self.codec.state_dict())
+        frames = self.options.batch * self.options.sub_frames // self.network.config.frame_sub_frames
+        start_from_data(self.network, self.start_batch, few, round(POLISH * few), frames)
+        carrier = self.network.decoder_carrier
+        carrier.copy_(flat_noise(carrier, self.network.config.sample_rate, self.options.carrier_steps).half())
+        self.average.load_state_dict(self.network.state_dict())
 
     def start_batch(self, index: int) -> Tensor:
         """Crops [START_CROPS, N] from which the start is made."""
-        n = (START_SUB_FRAMES + 1) * self.codec.config.sub_frame
+        n = (START_SUB_FRAMES + 1) * self.network.config.sub_frame
         return onto(self.device, torch.as_tensor(self.pool.batch(START_CROPS, n, self.options.seed + 1, index)))
 
     # ---- checkpoints
@@ -129,10 +135,10 @@ class Trainer:
         """Write everything that going on needs; RvqError, and nothing written, when the losses are no numbers."""
         self.means()
         state = {
-            "config": self.codec.config.to_dict(),
+            "config": self.network.config.to_dict(),
             "options": asdict(self.options),
-            "codec": self.codec.state_dict(),
-            "counts": {k: b for k, b in self.codec.named_buffers() if k.endswith((".usage", ".total"))},
+            "codec": self.network.state_dict(),
+            "counts": {k: b for k, b in self.network.named_buffers() if k.endswith((".usage", ".total"))},
             "average": self.average.state_dict(),
             "judges": self.judges.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -160,11 +166,11 @@ class Trainer:
         A slice that trains the decoder alone begins with the averaged weights: their encoder is what was shipped.
         """
         state = checkpoint.read(path, self.device)
-        if checkpoint.config_of(path, state) != self.codec.config:
+        if checkpoint.config_of(path, state) != self.network.config:
             raise WeightsError(f"{path}: made for another architecture; start a new run or give its config")
         same_parts = state["options"]["decoder_only"] == self.options.decoder_only
-        self.codec.load_state_dict(state["codec" if same_parts or not self.options.decoder_only else "average"])
-        buffers = dict(self.codec.named_buffers())
+        self.network.load_state_dict(state["codec" if same_parts or not self.options.decoder_only else "average"])
+        buffers = dict(self.network.named_buffers())
         for name, value in state["counts"].items():
             buffers[name].copy_(value)
         self.average.load_state_dict(state["average"])
@@ -180,19 +186,19 @@ class Trainer:
         if new_slice:
             self.progress.run_start, self.progress.seconds = self.progress.step, 0.0
 
-    def adopt(self, source: Codec) -> None:
-        """Begin with the weights of a codec that has no training state, as shipped ones have none."""
-        self.codec.load_state_dict(source.state_dict())
+    def adopt(self, source: Network) -> None:
+        """Begin with the weights of a network that has no training state, as shipped ones have none."""
+        self.network.load_state_dict(source.state_dict())
         self.average.load_state_dict(source.state_dict())
-        frames = self.options.batch * self.options.sub_frames / 2
-        for quantizer in (self.codec.envelope_quantizer, self.codec.waveform_quantizer):
+        frames = self.options.batch * self.options.sub_frames / self.network.config.frame_sub_frames
+        for quantizer in (self.network.envelope_quantizer, self.network.waveform_quantizer):
             for codebook in quantizer.stages:
                 codebook.usage.fill_(frames / len(codebook.entries))
                 codebook.total.copy_(codebook.entries * codebook.usage[:, None])
 
     def compile_blocks(self) -> None:
         """Let torch.compile fuse the network's blocks, in place."""
-        for module in self.codec.modules():
+        for module in self.network.modules():
             if isinstance(module, Block):
                 module.compile()
 
@@ -214,22 +220,22 @@ class Trainer:
 
     def codebooks_kept(self, rng: np.random.Generator) -> Tensor:
         """n_q [batch]: a random number for half of the batch, all for the rest."""
-        n_q = np.full(self.options.batch, self.codec.config.max_n_q)
-        few = rng.choice(FEW, self.options.batch // 2)
-        n_q[: self.options.batch // 2] = np.minimum(few, self.codec.config.max_n_q)
+        most, half = self.network.config.max_n_q, self.options.batch // 2
+        n_q = np.full(self.options.batch, most)
+        n_q[:half] = rng.choice((*range(1, most + 1), *(max(1, most // 2),) * OFTEN), half)
         return onto(self.device, torch.from_numpy(n_q))
 
-    def reconstruct(self, x: Tensor, n_q: Tensor, first: int) -> tuple[Tensor, Tensor, Analysis]:
-        """x [B, N] -> waveform part alone, with noise (both [B, N - 2 sub_frame]), and the analysis."""
-        codec, config = self.codec, self.codec.config
+    def reconstruct(self, x: Tensor, n_q: Tensor, first: int) -> tuple[Tensor, Tensor, Encoded[Quantized]]:
+        """x [B, N] -> coded part alone, with noise (both [B, N - 2 sub_frame]), and what was coded."""
+        network, config = self.network, self.network.config
         with torch.set_grad_enabled(not self.options.decoder_only):
-            parts = codec.quantize(x, n_q, self.options.codebook_decay)
-        envelope = parts.envelope.latent.reshape(len(x), -1, config.bands)
-        latent = codec.unpack(parts.waveform.latent.reshape(len(x), -1, config.latent), envelope)
-        synthesis = codec.synthesize(latent, envelope, n_q[:, None].expand(-1, envelope.shape[1]))
-        noise = codec.noise(first, len(x) * envelope.shape[1]).view_as(synthesis.waveform)
-        both = torch.cat([synthesis.waveform, synthesis.waveform + synthesis.noise_amplitude * noise])
-        plain, full = codec.waveform(both)[:, config.sub_frame :].chunk(2)
+            parts = network.encode([x], Trained(network, n_q, self.options.codebook_decay))[0]
+        envelope = by_sub_frame(parts.envelope.latent, config.frame_sub_frames)
+        latent = network.unpack(by_sub_frame(parts.waveform.latent, config.frame_sub_frames), envelope)
+        made = network.synthesize(latent, envelope, n_q[:, None].expand(-1, envelope.shape[1]))
+        noise = network.noise(first, len(x) * envelope.shape[1]).view_as(made.coefficients)
+        both = torch.cat([made.coefficients, made.coefficients + made.noise_amplitude * noise])
+        plain, full = network.sound(both)[:, config.sub_frame :].chunk(2)
         return plain, full, parts
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
@@ -243,14 +249,14 @@ class Trainer:
         x = onto(self.device, batch)
         self.set_rates()
         n_q = self.codebooks_kept(rng)
-        self.codec.train(not o.decoder_only)
+        self.network.train(not o.decoder_only)
         with self.part("network"), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             plain, full, parts = self.reconstruct(x, n_q, int(rng.integers(1 << 24)))
-        sub = self.codec.config.sub_frame
+        sub = self.network.config.sub_frame
         target = x[:, sub : sub + full.shape[1]]
         leaves = [plain.detach().requires_grad_(), full.detach().requires_grad_()]
         with self.part("losses"):
-            values = losses.some_distances(target, leaves[0], leaves[1], rng, self.codec.config.sample_rate)
+            values = losses.some_distances(target, leaves[0], leaves[1], rng, self.network.config.sample_rate)
             loss = o.mel * values["mel"] + o.waveform * values["waveform"] + o.spectrum * values["spectrum"]
             loss.backward()
         if o.adversarial > 0:
@@ -264,7 +270,7 @@ class Trainer:
             self.optimizer.zero_grad()
             torch.autograd.backward(ends, gradients)
         with self.part("update"):
-            values["gradient"] = torch.nn.utils.clip_grad_norm_(self.codec.parameters(), GRADIENT_LIMIT)
+            values["gradient"] = torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_LIMIT)
             self.optimizer.step()
             self.follow()
             if not o.decoder_only and p.step % REVIVE_EVERY == REVIVE_EVERY - 1 and self.share_done() < 0.8:
@@ -304,16 +310,16 @@ class Trainer:
         """Move the average of the weights; codebooks are averages already and are copied."""
         keep = min(self.options.average, (self.progress.step + 1) / (self.progress.step + 10))
         mine: list[Tensor] = list(self.average.parameters())
-        theirs: list[Tensor] = list(self.codec.parameters())
+        theirs: list[Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(mine, theirs, 1 - keep)
-        for a, b in zip(self.average.buffers(), self.codec.buffers(), strict=True):
+        for a, b in zip(self.average.buffers(), self.network.buffers(), strict=True):
             a.copy_(b)
 
-    def revive(self, parts: Analysis) -> int:
+    def revive(self, parts: Encoded[Quantized]) -> int:
         """Restart entries that nothing chose for long; how many they were."""
-        least = 0.015 * self.options.batch * self.options.sub_frames / self.codec.config.codebook_size
-        replaced = self.codec.envelope_quantizer.revive(parts.envelope_latent, least)
-        return replaced + self.codec.waveform_quantizer.revive(parts.waveform_latent, least)
+        fewest = 0.015 * self.options.batch * self.options.sub_frames / self.network.config.codebook_size
+        replaced = self.network.envelope_quantizer.revive(parts.envelope_latent, fewest)
+        return replaced + self.network.waveform_quantizer.revive(parts.waveform_latent, fewest)
 
 
 @functools.cache

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rvqcodec.errors import AudioError
-from rvqcodec.model import Codec
-from rvqcodec.stream import StreamEncoder
+from rvqcodec.models.interface import Model
 from rvqcodec.training.data import mapped
 
 EXCERPT_SECONDS = 5
@@ -58,30 +57,30 @@ def read(array: Path, begin: int, sample_rate: int) -> npt.NDArray[np.float32]:
 
 
 def measure_usage(
-    codec: Codec,
+    model: Model,
     arrays: Sequence[Path],
     *,
     seconds: float | None,
     shown: Callable[[int, int], None] = lambda done, total: None,
 ) -> Usage:
     """Encode cached arrays (see `data.build_cache`) with all codebooks and count the codes; `seconds` as `excerpts`."""
-    config = codec.config
+    facts = model.facts
     if not arrays:
         raise AudioError("no audio to count codes over")
-    chosen = excerpts(arrays, seconds, config.sample_rate)
-    counts = np.zeros((config.max_n_q, config.codebook_size), np.int64)
+    chosen = excerpts(arrays, seconds, facts.model_rate)
+    counts = np.zeros((facts.max_n_q, 1 << facts.code_bits), np.int64)
     frames = 0
     for begin in range(0, len(chosen), SIDE_BY_SIDE):
         shown(begin, len(chosen))
-        group = np.stack([read(*one, config.sample_rate) for one in chosen[begin : begin + SIDE_BY_SIDE]])
-        encoder = StreamEncoder(codec, len(group), config.max_n_q)
+        group = np.stack([read(*one, facts.model_rate) for one in chosen[begin : begin + SIDE_BY_SIDE]])
+        encoder = model.encoder(len(group), facts.max_n_q)
         codes = np.concatenate([encoder.push(group), encoder.flush()], 2)
         frames += codes.shape[0] * codes.shape[2]
-        for k in range(config.max_n_q):
-            counts[k] += np.bincount(codes[:, k].ravel(), minlength=config.codebook_size)
+        for k in range(facts.max_n_q):
+            counts[k] += np.bincount(codes[:, k].ravel(), minlength=1 << facts.code_bits)
     return Usage(
         entropy=tuple(entropy(row) for row in counts),
         unused=tuple(int((row == 0).sum()) for row in counts),
-        code_bits=config.code_bits,
+        code_bits=facts.code_bits,
         frames=frames,
     )

@@ -1,6 +1,6 @@
 """Network blocks that know their own context: transform, envelope bands, ConvNeXt blocks, position noise.
 
-Shapes: B batch, S sub-frames (588 samples each), D features; everything is channels-last, [B, S, D].
+Shapes: B batch, S sub-frames, D features; everything is channels-last, [B, S, D].
 """
 
 import math
@@ -9,19 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PAST, FUTURE = 5, 1  # sub-frames that a block's depthwise convolution sees on either side
-
 
 class MDCT(nn.Module):
     """Modified discrete cosine transform with a sine window; orthonormal, perfect reconstruction by overlap-add.
 
-    Source: Princen & Bradley, 1986. Folded to half, then a DCT-IV as a matrix product: at 588 coefficients that costs
-    less than half a network block.
+    Source: Princen & Bradley, 1986. Folded to half, then a DCT-IV as a matrix product: at a few hundred coefficients
+    that costs less than half a network block.
     """
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        assert size % 2 == 0
+        if size < 2 or size % 2:
+            raise ValueError(f"a transform of {size} coefficients: must be even")
         n = torch.arange(size, dtype=torch.float64) + 0.5
         dct = torch.cos(math.pi / size * n[:, None] * n) * math.sqrt(2 / size)
         window = torch.sin(math.pi / (2 * size) * (torch.arange(2 * size, dtype=torch.float64) + 0.5))
@@ -97,9 +96,11 @@ class Block(nn.Module):
     Source: Liu et al., 2022 (one dimension as in Vocos). Starts as the identity: its last layer is zero.
     """
 
-    def __init__(self, dim: int, expansion: int) -> None:
+    def __init__(self, *, dim: int, expansion: int, past: int, future: int) -> None:
+        """past, future: sub-frames that the convolution sees before and after its own."""
         super().__init__()
-        self.kernel = nn.Parameter(torch.randn(PAST + 1 + FUTURE, dim) * 0.2)
+        self.past, self.future = past, future
+        self.kernel = nn.Parameter(torch.randn(past + 1 + future, dim) * 0.2)
         self.bias = nn.Parameter(torch.zeros(dim))
         self.norm = nn.LayerNorm(dim)
         self.widen = nn.Linear(dim, dim * expansion)
@@ -110,58 +111,33 @@ class Block(nn.Module):
             nn.init.zeros_(parameter)
 
     def mix(self, x: Tensor) -> Tensor:
-        """x [B, PAST + S + FUTURE, D] -> [B, S, D]: the convolution, without padding, as shifted sums."""
-        length = x.shape[1] - PAST - FUTURE
+        """x [B, past + S + future, D] -> [B, S, D]: the convolution, without padding, as shifted sums."""
+        length = x.shape[1] - self.past - self.future
         y = torch.addcmul(self.bias, x[:, :length], self.kernel[0])
         for i in range(1, len(self.kernel)):
             y = torch.addcmul(y, x[:, i : i + length], self.kernel[i])
         return y
 
     def body(self, x: Tensor) -> Tensor:
-        """x [B, PAST + S + FUTURE, D] -> [B, S, D]."""
+        """x [B, past + S + future, D] -> [B, S, D]."""
         y = self.narrow(gelu(self.widen(self.norm(self.mix(x)))))
-        return x[:, PAST : x.shape[1] - FUTURE] + self.scale * y
+        return x[:, self.past : x.shape[1] - self.future] + self.scale * y
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, S, D] -> [B, S, D]: a whole recording, silence (zeros) before and after it."""
-        return self.body(F.pad(x, (0, 0, PAST, FUTURE)))
+        return self.body(F.pad(x, (0, 0, self.past, self.future)))
 
     def step(self, x: Tensor, past: Tensor, first: int) -> tuple[Tensor, Tensor]:
-        """One window of a stream: input sub-frames t .. t+S-1 -> output sub-frames t-1 .. t+S-2, and the new past.
+        """One window of a stream, x [B, S, D] -> output `future` sub-frames earlier, and the new past.
 
-        past [B, PAST + FUTURE, D] holds the input's last sub-frames (zeros at the start). `first` is the
+        past [B, past + future, D] holds the input's last sub-frames (zeros at the start). `first` is the
         position of the first output; outputs before position 0 are zero, as `forward` pads them.
         """
         x = torch.cat([past, x], 1)
         y = self.body(x)
         if first < 0:
             y[:, : min(-first, y.shape[1])] = 0
-        return y, x[:, -(PAST + FUTURE) :]
-
-
-class Correction(nn.Module):
-    """A small network whose output is added to a classical analysis: linear, blocks, linear; zero at the start.
-
-    Without blocks it has no parameters and corrects nothing.
-    """
-
-    def __init__(self, *, inputs: int, dim: int, outputs: int, blocks: int, expansion: int) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(Block(dim, expansion) for _ in range(blocks))
-        self.widen = nn.Linear(inputs, dim) if blocks else None
-        self.narrow = nn.Linear(dim, outputs) if blocks else None
-        if self.narrow is not None:
-            nn.init.zeros_(self.narrow.weight)
-            nn.init.zeros_(self.narrow.bias)
-
-    def correct(self, base: Tensor, x: Tensor) -> Tensor:
-        """base [B, S, outputs], x [B, S, inputs] -> base corrected, for a whole recording."""
-        if self.widen is None or self.narrow is None:
-            return base
-        y = self.widen(x)
-        for block in self.blocks:
-            y = block(y)
-        return base + self.narrow(y).float()
+        return y, x[:, -(self.past + self.future) :]
 
 
 def position_noise(rows: int, bins: int) -> Tensor:

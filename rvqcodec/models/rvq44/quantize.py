@@ -1,7 +1,4 @@
-"""Codebook and LatentQuantizer: latents to codes and back, one codebook after the other on the residual.
-
-`ResidualQuantizer`, for vectors of any kind and without a network, is here too; `kmeans` makes it.
-"""
+"""Codebook and LatentQuantizer: latents to codes and back, one codebook after the other on the residual."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,10 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rvqcodec.kmeans import ResidualQuantizer
-from rvqcodec.search import Search, least
-
-__all__ = ["Codebook", "LatentQuantizer", "Quantized", "ResidualQuantizer"]
+from rvqcodec.models.rvq44.search import Search, nearest
 
 
 class Codebook(nn.Module):
@@ -36,7 +30,7 @@ class Codebook(nn.Module):
 
     def nearest(self, encoded: Tensor) -> Tensor:
         """encoded [n, dim] -> int64 [n]: the index of the nearest entry."""
-        return least(torch.addmm(self.entries.square().sum(1), encoded, self.entries.t(), alpha=-2))
+        return nearest(torch.addmm(self.entries.square().sum(1), encoded, self.entries.t(), alpha=-2))
 
     def lookup(self, index: Tensor) -> Tensor:
         """index int64 [...] -> the entries' contribution to the latent [..., latent]."""
@@ -51,13 +45,13 @@ class Codebook(nn.Module):
         self.entries.copy_(self.total / self.usage.clamp_min(1e-6)[:, None])
 
     @torch.no_grad()
-    def revive(self, encoded: Tensor, least: float) -> int:
-        """Put entries whose moving count fell below `least` onto random encodings [n, dim]; how many they were."""
-        dead = (self.usage < least).nonzero().squeeze(1)
+    def revive(self, encoded: Tensor, fewest: float) -> int:
+        """Put entries whose moving count fell below `fewest` onto random encodings [n, dim]; how many they were."""
+        dead = (self.usage < fewest).nonzero().squeeze(1)
         if len(dead):
             chosen = encoded[torch.randint(len(encoded), (len(dead),), device=encoded.device)]
-            self.usage[dead] = 4 * least
-            self.total[dead] = chosen * 4 * least
+            self.usage[dead] = 4 * fewest
+            self.total[dead] = chosen * 4 * fewest
             self.entries[dead] = chosen
         return len(dead)
 
@@ -101,7 +95,7 @@ class LatentQuantizer(nn.Module):
 
     def search(self) -> Search:
         """What encodes with these codebooks, made ready once for many latents."""
-        return Search(self, width=self.width, ahead=self.ahead, weigh=self.weigh)
+        return Search(self.stages, width=self.width, ahead=self.ahead, weigh=self.weigh)
 
     def encode(self, latent: Tensor, n_q: int) -> Tensor:
         """latent [B, T, L] -> codes int64 [B, n_q, T]."""
@@ -118,7 +112,7 @@ class LatentQuantizer(nn.Module):
         return torch.cat(entries, -1) @ torch.cat([s.project_out.weight for s in stages], 1).t()
 
     def quantize(self, latent: Tensor, n_q: Tensor) -> Quantized:
-        """What a file would keep of latent [B, T, L] with n_q int64 [B] codebooks; no gradients, nothing follows."""
+        """latent [B, T, L], n_q int64 [B] -> as an encoder would quantize it: no gradients, codebooks unchanged."""
         with torch.autocast(latent.device.type, enabled=False):
             codes = self.encode(latent.float(), len(self.codebooks))
             shape = codes.shape[::2]
@@ -135,7 +129,7 @@ class LatentQuantizer(nn.Module):
         codes = []
         for k, codebook in enumerate(self.stages):
             encoded = codebook.project_in(residual)
-            flat = encoded.detach().flatten(0, 1)
+            flat = encoded.detach().flatten(0, 1).float()  # bf16 under autocast
             index = codebook.nearest(flat)
             entries = F.embedding(index, codebook.entries).view_as(encoded)
             if self.training:
@@ -150,11 +144,11 @@ class LatentQuantizer(nn.Module):
         return Quantized(used, full, torch.stack(codes, 1), commitment)
 
     @torch.no_grad()
-    def revive(self, latent: Tensor, least: float) -> int:
+    def revive(self, latent: Tensor, fewest: float) -> int:
         """Replace entries unused for long by encodings of this latent [B, T, L]; how many were replaced."""
         residual, replaced = latent.float().flatten(0, 1), 0
         for codebook in self.stages:
             encoded = codebook.project_in(residual)
-            replaced += codebook.revive(encoded, least)
+            replaced += codebook.revive(encoded, fewest)
             residual = residual - codebook.lookup(codebook.nearest(encoded))
         return replaced

@@ -5,39 +5,43 @@ and on the codebooks up to `ahead` beyond its own, never on how many are kept. S
 first ones of a high bitrate, as with the nearest entry.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from rvqcodec.quantize import LatentQuantizer
+BLOCKS = 32  # of a chain's entries: `cheapest` looks at the least of each first
 
-BLOCKS = 32  # that a chain's entries are compared in: `cheapest` looks at the least of each first
+
+class Stage(Protocol):
+    """One codebook: latent -> `project_in` -> nearest of `entries` [size, dim] -> `project_out` -> its share."""
+
+    entries: Tensor
+    project_in: nn.Linear
+    project_out: nn.Linear
 
 
 class Search:
-    """Finds codes for the codebooks of `quantizer` as they are now; make another one when they have changed.
+    """Finds codes for the codebooks `stages` as they are now; make another one when they have changed.
 
     width: chains that are followed (1: the nearest entry each time); ahead: codebooks looked at before a decision;
     weigh: from latents [B, T, L] to weights of their squared errors, for codebooks that see them without projection.
     """
 
     def __init__(
-        self, quantizer: "LatentQuantizer", *, width: int, ahead: int, weigh: Callable[[Tensor], Tensor] | None = None
+        self, stages: Sequence[Stage], *, width: int, ahead: int, weigh: Callable[[Tensor], Tensor] | None = None
     ) -> None:
         assert width >= 1
         assert ahead >= 0
-        stages = quantizer.stages
         self.width, self.ahead, self.weigh = width, ahead if width > 1 else 0, weigh
         self.entries = [stage.entries.t().contiguous() for stage in stages]
         self.powers = [stage.entries.square().sum(1) for stage in stages]
         self.squares = [e.square() for e in self.entries] if weigh else []
         self.dims = [len(e) for e in self.entries]
         self.project_in = torch.cat([stage.project_in.weight for stage in stages]).t().contiguous()
-        # What an entry takes away from the encodings of all later codebooks: everything stays in their few dimensions.
+        # Precomputed effect of choosing an entry on all later projections, so the search never needs the full latent.
         after, self.coupling = 0, []
         for stage, dim in zip(stages, self.dims, strict=True):
             after += dim
@@ -82,10 +86,10 @@ class Search:
     def _best(
         self, encoded: Tensor, cost: Tensor, k: int, parts: int, weight: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """encoded [n * chains, dim], cost [n, chains], weight [n, dim] -> the cheapest [n, width]: cost, chain, code.
+        """encoded [n * chains, dim], cost [n, chains], weight [n, dim] -> three tensors [n, width].
 
-        Sorted by cost; chain: the one they go on. With orthonormal directions |c|^2 - 2 e.c is what entry c adds to the
-        squared distance.
+        Returns the `width` cheapest continuations, sorted: cost, index of the chain extended, code. With orthonormal
+        directions |c|^2 - 2 e.c is what entry c adds to the squared distance.
         """
         distance = encoded.new_empty(len(encoded), len(self.powers[k]))
         if weight is None:
@@ -98,13 +102,13 @@ class Search:
                 torch.mm(x, self.entries[k], out=out)
                 out.view(len(w), chains, -1).add_((w @ self.squares[k])[:, None])
         if self.width == 1:
-            code = least(distance)[:, None]
+            code = nearest(distance)[:, None]
             return cost, torch.zeros_like(code), code
         return cheapest(distance.view(*cost.shape, -1), cost, self.width)
 
 
-def least(distance: Tensor) -> Tensor:
-    """distance [n, size] -> int64 [n]: as argmin, in a fraction of its time: only amin uses vector instructions."""
+def nearest(distance: Tensor) -> Tensor:
+    """distance [n, size] -> int64 [n]. Like argmin, but faster: only amin is vectorised."""
     columns = BLOCKS if distance.shape[1] % BLOCKS == 0 else 1
     rows = distance.view(len(distance), -1, columns)
     column = rows.amin(1).argmin(1)
@@ -115,7 +119,7 @@ def least(distance: Tensor) -> Tensor:
 def cheapest(distance: Tensor, cost: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """distance [n, chains, size], cost [n, chains] -> the `count` least sums of both, sorted: sum, chain, entry.
 
-    As topk, in a fraction of its time: the least of blocks first, by vector instructions, then the blocks in question.
+    Like topk, but faster: take each block's minimum (vectorised), then search only the winning blocks.
     """
     n, chains, size = distance.shape
     flat = distance.view(n, chains * size)
@@ -123,10 +127,10 @@ def cheapest(distance: Tensor, cost: Tensor, count: int) -> tuple[Tensor, Tensor
         found, place = (distance + cost[..., None]).flatten(1).topk(min(count, chains * size), 1, largest=False)
         return found, place // size, place % size
     rows = distance.view(n, chains, size // BLOCKS, BLOCKS)  # block b of a chain: entries b, b + BLOCKS, ...
-    least = rows.amin(2).add_(cost[..., None]).flatten(1)
-    nearest = least.topk(count, 1, largest=False, sorted=False).indices
-    chain = nearest // BLOCKS
-    first = nearest.add_(chain, alpha=size - BLOCKS)
+    smallest = rows.amin(2).add_(cost[..., None]).flatten(1)
+    winning = smallest.topk(count, 1, largest=False, sorted=False).indices
+    chain = winning // BLOCKS
+    first = winning.add_(chain, alpha=size - BLOCKS)
     places = (first[..., None] + torch.arange(0, size, BLOCKS, device=cost.device)).flatten(1)
     few = flat.gather(1, places).view(n, count, -1).add_(cost.gather(1, chain)[..., None])
     found, place = few.flatten(1).topk(count, 1, largest=False)

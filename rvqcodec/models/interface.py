@@ -1,0 +1,70 @@
+"""What the rest of the package knows of a model: `Model`, its `Encoder` and `Decoder`; numpy in, numpy out, no torch.
+
+Encoders and decoders are streams: push pieces of any length, flush once. Any cutting gives the same result.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from rvqcodec.container import ModelFacts
+
+Samples: TypeAlias = npt.NDArray[np.float32]
+Codes: TypeAlias = npt.NDArray[np.uint16]
+Counts: TypeAlias = int | Sequence[int] | npt.NDArray[np.integer]
+
+
+class Encoder(Protocol):
+    """Samples of some coded channels at the model's rate to codes."""
+
+    def push(self, samples: Samples, *, more: bool = False) -> Codes:
+        """float32 [C, n] -> the codes that became known, uint16 [C, n_q, T]; T may be 0.
+
+        more: further samples come without delay, so the encoder may wait for them and work faster.
+        """
+
+    def flush(self) -> Codes:
+        """The remaining codes; in all ceil((samples + pre_skip) / hop) frames, none for no samples."""
+
+
+class Decoder(Protocol):
+    """Codes of some coded channels to samples at the model's rate."""
+
+    def push(self, codes: Codes, n_q: Counts, *, more: bool = False) -> Samples:
+        """uint16 [C, K, T] -> float32 [C, n], n may be 0; the first `pre_skip` samples come before the recording.
+
+        n_q: codebooks in use, at most K: one number, one a channel [C], or one a channel and frame [C, T]. Rows
+        beyond it are ignored; 0 is silence. more: further codes come without delay. ValueError for shapes that do
+        not fit and codes that the model has not.
+        """
+
+    def flush(self) -> Samples:
+        """The rest; in all frames * hop samples."""
+
+
+class Model(Protocol):
+    """A model that is loaded and ready."""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What files have to know of it."""
+
+    @property
+    def context(self) -> int:
+        """Frames before a position that the sound there depends on: a reader that seeks begins so much earlier."""
+
+    @property
+    def lookahead(self) -> int:
+        """Samples at the model's rate that must be known beyond one before it can be put out."""
+
+    def encoder(self, channels: int, n_q: int) -> Encoder:
+        """An encoder of `channels` coded channels that finds `n_q` codebooks of each (0 to max_n_q)."""
+
+    def decoder(self, channels: int, *, start_frame: int = 0, precision: str = "auto") -> Decoder:
+        """A decoder of `channels` coded channels.
+
+        start_frame: where the first frame that will be pushed stands in the recording. precision: "float32",
+        "bf16", or "auto", which takes what is fastest here; only what is heard may depend on it.
+        """

@@ -1,0 +1,95 @@
+"""How latents become codes: `Searched`, as in files, and `Trained`, with gradients and codebooks that move."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from rvqcodec.models.rvq44.quantize import LatentQuantizer, Quantized
+from rvqcodec.models.rvq44.search import Search
+
+if TYPE_CHECKING:
+    from rvqcodec.models.rvq44.network import Network
+
+
+class Coded(Protocol):
+    """Codes int64 [B, K, T] and what all of them together stand for [B, T, L]."""
+
+    @property
+    def codes(self) -> Tensor: ...
+    @property
+    def full(self) -> Tensor: ...
+
+
+Result = TypeVar("Result", bound=Coded)
+
+
+class Coder(Protocol[Result]):
+    """Codes latents [B, T, L] of several windows; those of the envelope first."""
+
+    def envelope(self, latents: Sequence[Tensor]) -> list[Result]: ...
+    def waveform(self, latents: Sequence[Tensor]) -> list[Result]: ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """Codes of a search, which are decoded only if somebody asks."""
+
+    quantizer: LatentQuantizer
+    codes: Tensor
+
+    @property
+    def full(self) -> Tensor:
+        """What the codes stand for [B, T, L]."""
+        batch, count, frames = self.codes.shape
+        return self.quantizer.decode(self.codes, torch.full((batch, frames), count, device=self.codes.device))
+
+
+class Searched:
+    """Searches codes as an encoder does, with the codebooks as they are now; several threads may share it.
+
+    The envelope always gets all its codes, since the waveform's depend on them; n_q of all are for the waveform
+    what is left.
+    """
+
+    def __init__(self, network: "Network", n_q: int) -> None:
+        self._quantizers = network.envelope_quantizer, network.waveform_quantizer
+        self._searches = tuple(quantizer.search() for quantizer in self._quantizers)
+        self._shape_count = network.config.envelope_codebooks
+        self._detail_count = max(0, n_q - self._shape_count)
+
+    def envelope(self, latents: Sequence[Tensor]) -> list[Found]:
+        return _found(self._quantizers[0], self._searches[0], latents, self._shape_count)
+
+    def waveform(self, latents: Sequence[Tensor]) -> list[Found]:
+        return _found(self._quantizers[1], self._searches[1], latents, self._detail_count)
+
+
+def _found(quantizer: LatentQuantizer, search: Search, latents: Sequence[Tensor], n_q: int) -> list[Found]:
+    codes = search.encode(torch.cat(list(latents)), n_q, len(latents))
+    return [Found(quantizer, own) for own in codes.split(len(latents[0]))]
+
+
+class Trained:
+    """Codes for a training step: by the nearest entries, with gradients, while a quantizer is in training mode.
+
+    n_q int64 [B]: how many codebooks each item of the batch keeps. decay: of the codebooks' moving averages.
+    """
+
+    def __init__(self, network: "Network", n_q: Tensor, decay: float = 0.99) -> None:
+        self._network, self._n_q, self._decay = network, n_q, decay
+
+    def envelope(self, latents: Sequence[Tensor]) -> list[Quantized]:
+        return [self._quantized(self._network.envelope_quantizer, latent, self._n_q) for latent in latents]
+
+    def waveform(self, latents: Sequence[Tensor]) -> list[Quantized]:
+        left = self._n_q - self._network.config.envelope_codebooks
+        return [self._quantized(self._network.waveform_quantizer, latent, left) for latent in latents]
+
+    def _quantized(self, quantizer: LatentQuantizer, latent: Tensor, n_q: Tensor) -> Quantized:
+        if not quantizer.training:
+            return quantizer.quantize(latent, n_q)
+        result: Quantized = quantizer(latent, n_q, self._decay)
+        return result
