@@ -21,7 +21,7 @@ KBPS = (0.375, 0.75, 1.5, 3, 4.5, 6, 9, 12, 18, 24)
 def size(samples: np.ndarray, bits: int) -> tuple[int, int]:
     """(bytes of codes, bytes in all) of float32 [C, n] at RATE, encoded at most at `bits` per second."""
     model = loading.load(None, "cpu")
-    header = header_of(model, EncodeOptions(bitrate=bits), RATE, len(samples), samples.shape[1], ())
+    header = header_of(model.facts, EncodeOptions(bitrate=bits), RATE, len(samples), samples.shape[1], ())
     writer, encoder = Writer(io.BytesIO(), header), Encoder(model, header)
     for chunk in [*encoder.push(samples), *encoder.flush()]:
         writer.write_chunk(chunk)

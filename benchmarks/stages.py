@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from rvqcodec.audio import AudioInput, AudioOutput, Resampler
-from rvqcodec.codec import decoding, encoding
 from rvqcodec.codec.chunker import Chunker
-from rvqcodec.container import Writer
+from rvqcodec.container import Reader, Writer
 from rvqcodec.models.rvq44.decoder import StreamDecoder
 from rvqcodec.models.rvq44.encoder import StreamEncoder
 from rvqcodec.models.rvq44.network import Network
@@ -32,11 +31,10 @@ PLACES: tuple[tuple[str, Any, str], ...] = (
     ("codebook search", Search, "encode"),
     ("codebook look-up", LatentQuantizer, "decode"),
     ("noise", Network, "noise"),
-    ("chunks, packing, writing", Chunker, "push_samples"),
-    ("chunks, packing, writing", Chunker, "push_codes"),
+    ("chunks, packing, writing", Chunker, "push"),
+    ("chunks, packing, writing", Chunker, "flush"),
     ("chunks, packing, writing", Writer, "write_chunk"),
-    ("chunks, packing, writing", encoding, "_digest"),
-    ("reading, unpacking chunks", decoding, "_codes"),
+    ("reading, unpacking chunks", Reader, "__iter__"),
     ("writing audio", AudioOutput, "write"),
     ("writing audio", AudioOutput, "close"),
 )

@@ -15,8 +15,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from rvqcodec.audio import Resampler
+from rvqcodec.codec import EncodeOptions
+from rvqcodec.codec.channels import to_coded
 from rvqcodec.codec.chunker import Chunker
-from rvqcodec.codec.encoding import EncodeOptions, coded_channels, header_of
+from rvqcodec.codec.encoding import header_of
 from rvqcodec.codes import bitrate
 from rvqcodec.container import sharing
 from rvqcodec.metrics.spectra import spectral_distances
@@ -66,12 +68,12 @@ def measure(samples: NDArray[np.float32], totals: list[int]) -> dict[tuple[str, 
     """(rule, codebooks) -> mel distance and signal-to-noise ratio in dB, mean over left and right."""
     model = loading.load(None, "cpu")
     most = min(model.facts.max_n_q, max(totals))
-    coded = coded_channels(samples)
-    header = header_of(model, EncodeOptions(n_q=max(totals)), RATE, 2, None, ())
+    coded = to_coded(samples)
+    header = header_of(model.facts, EncodeOptions(n_q=max(totals)), RATE, 2, None, ())
     encoder, chunker = model.encoder(2, most), Chunker(header, model.facts.max_n_q)
     codes = np.concatenate([encoder.push(coded), encoder.flush()], axis=2)
-    chunker.push_samples(coded)
-    balances = [(c.start_frame, c.frames, c.balance) for c in chunker.push_codes(codes, last=True)]
+    chunks = [*chunker.push(coded, codes[:, :, :0]), *chunker.flush(codes)]
+    balances = [(c.start_frame, c.frames, c.balance) for c in chunks]
     results = {}
     for name, rule in RULES.items():
         for total in totals:

@@ -5,7 +5,6 @@ in a batch, in pieces or from a file. Audio is float32 [C, n], channels first, f
 taken, [n] is mono, torch tensors and float64 are taken too, and lists of recordings give lists of results.
 """
 
-import io
 import math
 import os
 from collections.abc import Sequence
@@ -15,16 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from rvqcodec.arrays import Samples, as_asked, as_numpy, as_samples, is_torch
+from rvqcodec.arrays import as_asked, as_numpy, as_samples, is_torch
 from rvqcodec.audio.samples import check_rate_and_channels
 from rvqcodec.codec import DecodeOptions, EncodeOptions, decoding, encoding
 from rvqcodec.codes import bitrate as bitrates
-from rvqcodec.codes.grid import Codes
+from rvqcodec.codes.grid import Codes, CodesReader
 from rvqcodec.container import Chunk, Header, ModelFacts, Reader
 from rvqcodec.errors import AudioError, WeightsError
 from rvqcodec.live import Decoder, Encoder
 from rvqcodec.models import loading
 from rvqcodec.models.interface import Model
+from rvqcodec.types import Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,7 +122,9 @@ class AudioCodec:
         samples = as_samples(wav)
         options = _options(bitrate, n_q, mono)
         check_rate_and_channels("audio", sample_rate, len(samples))
-        header = encoding.header_of(self._model, options, sample_rate, len(samples), samples.shape[1], tuple(tags))
+        header = encoding.header_of(
+            self._model.facts, options, sample_rate, len(samples), samples.shape[1], tuple(tags)
+        )
         encoder = encoding.Encoder(self._model, header, mono=mono)
         chunks: list[Chunk] = []
         for start in range(0, samples.shape[1], sample_rate):
@@ -155,10 +157,7 @@ class AudioCodec:
             as_torch = as_torch or is_torch(codes)
             codes = self.codes(codes)
         self._check(codes.header)
-        file = io.BytesIO()
-        codes.write(file)
-        file.seek(0)
-        return as_asked(_decoded(Reader(file), DecodeOptions(n_q=n_q, device=self._device)), as_torch)
+        return as_asked(_decoded(CodesReader(codes), DecodeOptions(n_q=n_q), self._model), as_torch)
 
     def codes(self, codes: "Grid | Tensor", *, sample_rate: int | None = None, n_samples: int | None = None) -> Codes:
         """Integers [K, T] (mono) or [C, K, T] from anywhere, say a language model, as `Codes` of this model.
@@ -185,7 +184,7 @@ class AudioCodec:
         """An encoder for audio that comes in pieces; chunk_seconds: length of the chunks it gives (3.4 s)."""
         check_rate_and_channels("audio", sample_rate, channels)
         options = _options(bitrate, n_q, mono, chunk_seconds)
-        header = encoding.header_of(self._model, options, sample_rate, channels, None, ())
+        header = encoding.header_of(self._model.facts, options, sample_rate, channels, None, ())
         return Encoder(self._model, header, channels, mono)
 
     def decoder(self, header: Header) -> "Decoder":
@@ -286,10 +285,9 @@ class Recording:
             return as_asked(_decoded(Reader(file), options), as_torch)
 
 
-def _decoded(reader: Reader, options: DecodeOptions) -> Samples:
-    part = decoding.Part(reader.header, options)
-    blocks = list(decoding.blocks(reader, part, options))
-    return np.concatenate([np.zeros((reader.header.channels, 0), np.float32), *blocks], axis=1)
+def _decoded(chunks: decoding.Source, options: DecodeOptions, model: Model | None = None) -> Samples:
+    blocks = decoding.decoded(chunks, decoding.Span(chunks.header, options), options, model=model)
+    return np.concatenate([np.zeros((chunks.header.channels, 0), np.float32), *blocks], axis=1)
 
 
 def _options(bitrate: int | str, n_q: int | None, mono: bool, chunk_seconds: float | None = None) -> EncodeOptions:

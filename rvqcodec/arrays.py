@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from rvqcodec.audio.samples import MAX_CHANNELS
 from rvqcodec.errors import AudioError
+from rvqcodec.types import Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
     Audio: TypeAlias = npt.NDArray[np.floating[Any]] | Tensor  # floats [n] or [C, n]
     Grid: TypeAlias = npt.NDArray[np.integer[Any]]  # codes [K, T] or [C, K, T]
     Batch: TypeAlias = list[Item] | tuple[Item, ...]
-
-Samples = npt.NDArray[np.float32]
 
 
 def as_samples(wav: "Audio") -> Samples:
@@ -26,7 +26,7 @@ def as_samples(wav: "Audio") -> Samples:
         raise AudioError(
             f"audio {list(array.shape)} of type {array.dtype}: must be floats [n] or [C, n], full scale at 1"
         )
-    if len(array) > 8 and array.shape[1] <= 8:
+    if len(array) > MAX_CHANNELS >= array.shape[1]:
         raise AudioError(f"audio {list(array.shape)}: channels come first; give its transpose")
     if not np.isfinite(array).all():
         raise AudioError("audio holds NaN or infinite values")

@@ -241,16 +241,15 @@ def test_a_part_at_another_rate(song: Path, tmp_path: Path, invoke: Invoke) -> N
 def test_only_the_chunks_needed_are_decoded(
     song: Path, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, start: float, most: int
 ) -> None:
-    from rvqcodec.codec import decoding
+    from rvqcodec.models.rvq44.decoder import StreamDecoder
 
-    frames = []
+    frames, push = [], StreamDecoder.push
 
-    class Spy(decoding.StreamDecoder):
-        def push(self, codes: NDArray[np.uint16], *args: Any, **kwargs: Any) -> NDArray[np.float32]:
-            frames.append(codes.shape[2])
-            return super().push(codes, *args, **kwargs)
+    def spy(self: StreamDecoder, codes: NDArray[np.uint16], *args: Any, **kwargs: Any) -> NDArray[np.float32]:
+        frames.append(codes.shape[2])
+        return push(self, codes, *args, **kwargs)
 
-    monkeypatch.setattr(decoding, "StreamDecoder", Spy)
+    monkeypatch.setattr(StreamDecoder, "push", spy)
     options = ("--start", start, "--duration", 0.1, "-o", tmp_path / "a.wav")
     assert invoke("decode", song, *options).code == 0
     assert sum(frames) < most, "the recording has 113 frames"

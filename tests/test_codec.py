@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from rvqcodec.audio import AudioInput
 from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file
+from rvqcodec.codec.channels import from_coded, to_coded
 from rvqcodec.codec.chunker import Chunker, balance_of
-from rvqcodec.codec.encoding import Encoder, coded_channels, header_of
+from rvqcodec.codec.encoding import Encoder, header_of
 from rvqcodec.container import Chunk, Header, Writer, sharing
 from rvqcodec.errors import AudioError, BitrateError
 from rvqcodec.live import Decoder
@@ -57,16 +58,15 @@ def header(coding: str, channels: int, total: int = 16, frames: int = 5) -> Head
 @CUTS
 @given(cuts=st.lists(st.integers(0, 30_000), max_size=6))
 def test_chunks_do_not_depend_on_the_cutting(stereo: NDArray[np.float32], cuts: list[int]) -> None:
-    coded = coded_channels(stereo[:, 40000:70000])
+    coded = to_coded(stereo[:, 40000:70000])
     codes = np.zeros((2, 16, -(-(30000 + 588) // 1176)), np.uint16)
 
     def chunks(edges: list[int]) -> list[Chunk]:
         chunker = Chunker(header("mid-side", 2), 32)
         done = []
         for begin, end in zip([0, *edges], [*edges, 30000], strict=True):
-            chunker.push_samples(coded[:, begin:end])
-            done += list(chunker.push_codes(codes[:, :, :0]))
-        return done + list(chunker.push_codes(codes, last=True))
+            done += list(chunker.push(coded[:, begin:end], codes[:, :, :0]))
+        return done + list(chunker.flush(codes))
 
     whole, cut = chunks([]), chunks(sorted(cuts))
     assert [(c.start_frame, c.frames, c.n_q, c.balance) for c in whole] == [
@@ -81,7 +81,7 @@ def test_chunks_do_not_depend_on_the_cutting(stereo: NDArray[np.float32], cuts: 
 def test_encoding_gives_the_same_bytes_for_any_cutting(stereo: NDArray[np.float32], cuts: list[int], rate: int) -> None:
     samples = stereo[:, 30000:54000]
     model = loading.load(None, "cpu")
-    head = header_of(model, EncodeOptions(chunk_seconds=0.2), rate, 2, 24000, ())
+    head = header_of(model.facts, EncodeOptions(chunk_seconds=0.2), rate, 2, 24000, ())
 
     def encoded(edges: list[int]) -> bytes:
         file = io.BytesIO()
@@ -100,7 +100,7 @@ def test_encoding_gives_the_same_bytes_for_any_cutting(stereo: NDArray[np.float3
 def test_a_stream_of_unknown_length_ends_where_it_should(stereo: NDArray[np.float32], tmp_path: Path) -> None:
     model = loading.load(None, "cpu")
     for n in (1, 588, 589, 1764, 1765, 5000):
-        head = header_of(model, EncodeOptions(), 44100, 2, None, ())
+        head = header_of(model.facts, EncodeOptions(), 44100, 2, None, ())
         file = io.BytesIO()
         writer, encoder = Writer(file, head), Encoder(model, head)
         for chunk in [*encoder.push(stereo[:, :n]), *encoder.flush()]:
@@ -113,11 +113,11 @@ def test_a_stream_of_unknown_length_ends_where_it_should(stereo: NDArray[np.floa
 
 def test_many_channels_share_equally() -> None:
     model = loading.load(None, "cpu")
-    head = header_of(model, EncodeOptions(bitrate=6000), 44100, 5, None, ())
+    head = header_of(model.facts, EncodeOptions(bitrate=6000), 44100, 5, None, ())
     assert (head.coding, head.total_n_q) == ("discrete", 15)
-    assert header_of(model, EncodeOptions(n_q=11), 44100, 5, None, ()).total_n_q == 10
+    assert header_of(model.facts, EncodeOptions(n_q=11), 44100, 5, None, ()).total_n_q == 10
     with pytest.raises(BitrateError, match="5 to 160"):
-        header_of(model, EncodeOptions(n_q=4), 44100, 5, None, ())
+        header_of(model.facts, EncodeOptions(n_q=4), 44100, 5, None, ())
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
@@ -125,8 +125,8 @@ def test_a_model_with_fewer_codebooks_than_a_file_may_have(channels: int) -> Non
     """150 bit/s a codebook and 8 of them; asked for more it ended in an AssertionError."""
     model = tinycodec.model()
     with pytest.raises(BitrateError, match=f"to {1.2 * channels:g} kbps for {channels} coded"):
-        header_of(model, EncodeOptions(bitrate=6000), 44100, channels, None, ())
-    head = header_of(model, EncodeOptions(bitrate=1200 * channels), 44100, channels, None, ())
+        header_of(model.facts, EncodeOptions(bitrate=6000), 44100, channels, None, ())
+    head = header_of(model.facts, EncodeOptions(bitrate=1200 * channels), 44100, channels, None, ())
     assert head.total_n_q == 8 * channels
     encoder = Encoder(model, head)
     samples = tinycodec.sound(20000, channels=channels)
@@ -139,8 +139,11 @@ def test_a_model_with_fewer_codebooks_than_a_file_may_have(channels: int) -> Non
 
 def test_mid_and_side() -> None:
     samples = np.array([[1, 0.5, 0], [0, 0.5, 1]], np.float32)
-    assert np.array_equal(coded_channels(samples), np.array([[0.5, 0.5, 0.5], [0.5, 0, -0.5]], np.float32))
-    assert np.array_equal(coded_channels(samples, mono=True), np.array([[0.5, 0.5, 0.5]], np.float32))
+    assert np.array_equal(to_coded(samples), np.array([[0.5, 0.5, 0.5], [0.5, 0, -0.5]], np.float32))
+    assert np.array_equal(from_coded(to_coded(samples), "mid-side"), samples)
+    assert np.array_equal(to_coded(samples, mono=True), np.array([[0.5, 0.5, 0.5]], np.float32))
+    three = np.ones((3, 5), np.float32)
+    assert from_coded(to_coded(three), "discrete") is three
 
 
 @pytest.fixture
@@ -204,7 +207,7 @@ def test_auto_is_bf16_where_the_processor_has_it(
 def test_precision(stereo: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forced either way; auto is one of the two; pushed by hand it is the same; the codes never depend on it."""
     model = loading.load(None, "cpu")
-    head = header_of(model, EncodeOptions(), 44100, 2, 20000, ())
+    head = header_of(model.facts, EncodeOptions(), 44100, 2, 20000, ())
     encoder, file = Encoder(model, head), tmp_path / "a.rvq"
     chunks = [*encoder.push(stereo[:, :20000]), *encoder.flush()]
     with file.open("wb") as sink:

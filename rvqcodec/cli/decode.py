@@ -1,7 +1,5 @@
 """`rvq decode`: `.rvq` files to audio files, or a stream to a stream."""
 
-from collections.abc import Callable
-
 import click
 
 from rvqcodec.cli import options, shared
@@ -9,6 +7,7 @@ from rvqcodec.cli.jobs import name_of, run_jobs
 from rvqcodec.cli.names import Job, plan
 from rvqcodec.cli.shared import STREAM, Batch
 from rvqcodec.errors import RvqError
+from rvqcodec.types import Progress
 
 
 class Seconds(click.ParamType):
@@ -101,7 +100,7 @@ def decode(
     ending = ".raw" if raw else f".{to or 'wav'}"
     work = plan(inputs, output, ending=ending, accepts={".rvq"}, recursive=recursive, batch=batch)
 
-    def run(job: Job, progress: Callable[[float, float | None], None]) -> str:
+    def run(job: Job, progress: Progress) -> str:
         from rvqcodec.codec import DecodeOptions, decode_file
 
         options = DecodeOptions(

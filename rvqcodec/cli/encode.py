@@ -1,7 +1,5 @@
 """`rvq encode`: audio files to `.rvq` files, or a stream to a stream."""
 
-from collections.abc import Callable
-
 import click
 
 from rvqcodec.cli import options, shared
@@ -9,6 +7,7 @@ from rvqcodec.cli.jobs import run_jobs
 from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
 from rvqcodec.cli.shared import STREAM, Batch
 from rvqcodec.codes import bitrate as bitrates
+from rvqcodec.types import Progress
 
 
 @click.command()
@@ -93,7 +92,7 @@ def encode(
     if verify and any(job.target == STREAM for job in work):
         raise click.UsageError("--verify needs a file to read back; give one with -o")
 
-    def run(job: Job, progress: Callable[[float, float | None], None]) -> str:
+    def run(job: Job, progress: Progress) -> str:
         from rvqcodec.audio import RawFormat
         from rvqcodec.codec import EncodeOptions, encode_file
 

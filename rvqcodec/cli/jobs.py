@@ -5,11 +5,12 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
+from rvqcodec import types
 from rvqcodec.cli.names import Job, check_target
 from rvqcodec.cli.shared import STREAM, Batch, Progress, Stopped, say, stdin, stdout
 
 # Takes a job and a function that is told (seconds done, seconds in all or None); gives a line on the result.
-Run = Callable[[Job, Callable[[float, float | None], None]], str]
+Run = Callable[[Job, types.Progress], str]
 
 
 def run_jobs(

@@ -1,10 +1,8 @@
 """`rvq tokens encode` and `rvq tokens decode`: codes as token sequences for language models, and back."""
 
-import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 
 import click
 
@@ -20,10 +18,10 @@ from rvqcodec.container import MAX_N_Q, Header
 from rvqcodec.container.header import MAGIC
 from rvqcodec.errors import FormatError, RvqError
 from rvqcodec.models import cards
+from rvqcodec.types import Progress
 
 ENDINGS = {".npz": "npz", ".npy": "npy", ".jsonl": "jsonl"}
 AUDIO = ("wav", "flac", "ogg")
-Progress = Callable[[float, float | None], None]
 
 
 @click.group()
@@ -210,25 +208,20 @@ def _codes_of_audio(
     device: str,
     progress: Progress,
 ) -> Codes:
-    from rvqcodec.codec import EncodeOptions, encode_file
+    from rvqcodec.codec import EncodeOptions, encode_codes
 
-    options = EncodeOptions(bitrate=bits, n_q=codebooks, mono=mono, model=model, device=device)
-    coded = io.BytesIO()
-    report = encode_file(source, coded, options, progress=progress)
-    for warning in report.warnings:
+    wanted = EncodeOptions(bitrate=bits, n_q=codebooks, mono=mono, model=model, device=device)
+    codes, warnings = encode_codes(source, wanted, progress=progress)
+    for warning in warnings:
         shared.say(warning)
-    coded.seek(0)
-    return Codes.read(coded)
+    return codes
 
 
 def _to_audio(codes: Codes, job: Job, kind: str, device: str, progress: Progress, *, force: bool) -> None:
     from rvqcodec.codec import DecodeOptions, decode_file
 
-    coded = io.BytesIO()
-    codes.write(coded)
-    coded.seek(0)
-    options = DecodeOptions(device=device, format=kind)
-    report = decode_file(coded, job.target, options, force=force, progress=progress)
+    wanted = DecodeOptions(device=device, format=kind)
+    report = decode_file(codes, job.target, wanted, force=force, progress=progress)
     if report.clipped:
         shared.say(f"{name_of(job.source)}: {report.clipped:,} samples over full scale were limited")
 

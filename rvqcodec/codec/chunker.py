@@ -1,12 +1,13 @@
-"""Codes and the samples they stand for, gathered into chunks; how mid and side share a chunk's codebooks."""
+"""Codes and the samples they stand for, gathered into chunks; how loud the coded channels of a chunk are."""
 
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from rvqcodec.container import Chunk, Header, sharing
 from rvqcodec.container.sharing import MID_SILENT, SIDE_SILENT
+from rvqcodec.types import Codes, Samples
 
 MAX_BALANCE = 126
 # A coded channel is silent in a chunk when its mean square is below -90 dBFS and 80 dB below the other's.
@@ -24,7 +25,7 @@ class Chunker:
         self._energies = np.zeros((self._n_coded, 0))
         # Frame f stands for the samples from f * hop - pre_skip: so the signal begins with pre_skip zeros.
         self._samples = np.zeros((self._n_coded, header.pre_skip), np.float32)
-        self._codes: NDArray[np.uint16] | None = None
+        self._codes: Codes | None = None
         self._frame = 0
 
     @property
@@ -34,8 +35,22 @@ class Chunker:
             return self._header.total_n_q // self._n_coded
         return min(self._max_n_q, self._header.total_n_q)
 
-    def push_samples(self, samples: NDArray[np.float32]) -> None:
-        """Take the coded channels at the model's rate, float32 [C, n], before the codes made of them."""
+    def push(self, samples: Samples, codes: Codes) -> Iterator[Chunk]:
+        """Take coded channels at the model's rate [C, n] and the codes [C, K, T] that became known with them.
+
+        Gives the chunks that are full.
+        """
+        self._measure(samples)
+        self._codes = codes if self._codes is None else np.concatenate([self._codes, codes], axis=2)
+        return self._chunks(self._header.frames_per_chunk)
+
+    def flush(self, codes: Codes) -> Iterator[Chunk]:
+        """Take the last codes and give the chunks that are left, the last of them maybe shorter."""
+        # The last frame may reach beyond the samples.
+        yield from self.push(np.zeros((self._n_coded, self._header.hop), np.float32), codes)
+        yield from self._chunks(1)
+
+    def _measure(self, samples: Samples) -> None:
         hop = self._header.hop
         samples = np.concatenate([self._samples, samples], axis=1)
         frames = samples.shape[1] // hop
@@ -43,19 +58,16 @@ class Chunker:
         self._energies = np.concatenate([self._energies, (whole * whole).sum(axis=2)], axis=1)
         self._samples = samples[:, frames * hop :]
 
-    def push_codes(self, codes: NDArray[np.uint16], *, last: bool = False) -> Iterator[Chunk]:
-        """Take codes uint16 [C, K, T] and give the chunks that are full; with `last`, the rest as well."""
-        self._codes = codes if self._codes is None else np.concatenate([self._codes, codes], axis=2)
-        if last:
-            self.push_samples(np.zeros((self._n_coded, self._header.hop), np.float32))
+    def _chunks(self, least: int) -> Iterator[Chunk]:
+        """Chunks of at least so many frames."""
         size = self._header.frames_per_chunk
-        while self._codes.shape[2] >= (1 if last else size):
+        while self._codes is not None and self._codes.shape[2] >= least:
             part, self._codes = self._codes[:, :, :size], self._codes[:, :, size:]
             frames = part.shape[2]
             energies, self._energies = self._energies[:, :frames], self._energies[:, frames:]
             yield self._chunk(part, energies.sum(axis=1) / (frames * self._header.hop))
 
-    def _chunk(self, codes: NDArray[np.uint16], mean_square: NDArray[np.float64]) -> Chunk:
+    def _chunk(self, codes: Codes, mean_square: npt.NDArray[np.float64]) -> Chunk:
         balance = balance_of(*mean_square) if self._header.coding == "mid-side" else 0
         shares = sharing.shares(self._header.coding, self._header.total_n_q, self._n_coded, balance)
         n_q = tuple(min(share, self._max_n_q) for share in shares)

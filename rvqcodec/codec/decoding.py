@@ -1,71 +1,50 @@
-"""File -> chunks -> codes -> coded channels -> channels -> the file's rate -> audio: the decoder's line."""
+"""Chunks -> codes -> coded channels -> channels -> the wanted rate -> audio: the decoder's line, as `encoding` back."""
 
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from rvqcodec.audio import Resampler, open_output, resampled_length
-from rvqcodec.codec.encoding import Progress
-from rvqcodec.container import MAX_N_Q, Damage, Header, Reader, sharing
-from rvqcodec.errors import AudioError, BitrateError
-from rvqcodec.models import loading
-from rvqcodec.models.interface import Decoder
+from rvqcodec.codec import channels as mixing
+from rvqcodec.codec.options import DecodeOptions, DecodeReport
+from rvqcodec.codes.grid import Codes, CodesReader
+from rvqcodec.container import MAX_N_Q, Chunk, Damage, Header, Reader, sharing
+from rvqcodec.errors import AudioError, BitrateError, FormatError
+from rvqcodec.models import interface, loading
+from rvqcodec.models.interface import Model
+from rvqcodec.types import Progress, Samples
 
 # Samples at the model's rate that the resampler is given before the first one wanted, so that it has settled.
 SETTLE = 4096
 
 
-@dataclass(frozen=True)
-class DecodeOptions:
-    """What the user may choose.
+class Source(Protocol):
+    """Chunks in order of time: a `container.Reader` of a file, or a `CodesReader` of what is in memory."""
 
-    n_q: use at most so many codebooks a frame over all coded channels. rate: sample rate of the output (None:
-    the file's). start, duration: the part to decode, in seconds. format, subtype: as for `audio.open_output`.
-    precision: "float32", "bf16" or "auto", which takes bf16 where the processor has it. salvage: put silence for
-    what is damaged and go on.
-    """
-
-    n_q: int | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    rate: int | None = None
-    start: float = 0.0
-    duration: float | None = None
-    format: str | None = None
-    subtype: str | None = None
-    salvage: bool = False
-
-
-@dataclass(frozen=True)
-class DecodeReport:
-    """What was done: samples per channel at `sample_rate`, samples limited to full scale, a line a loss."""
-
-    sample_rate: int
-    channels: int
-    n_samples: int
-    clipped: int
-    losses: tuple[str, ...]
+    header: Header
 
     @property
-    def seconds(self) -> float:
-        return self.n_samples / self.sample_rate
+    def seekable(self) -> bool: ...
+    @property
+    def n_samples(self) -> int | None: ...
+    def seek_frame(self, frame: int) -> None: ...
+    def __iter__(self) -> Iterator[Chunk | Damage]: ...
 
 
 def decode_file(
-    source: str | Path | BinaryIO,
+    source: str | Path | BinaryIO | Codes,
     target: str | Path,
     options: DecodeOptions,
     *,
     force: bool = False,
     progress: Progress | None = None,
 ) -> DecodeReport:
-    """Decode a file or a binary stream to an audio file, which appears whole or never, or to "-" (stdout).
+    """Decode a file, a binary stream or codes to an audio file, which appears whole or never, or to "-" (stdout).
 
     An existing target is replaced only with `force`. `progress` is called with the seconds written
     so far and, where known, in all; what it raises ends the run. Errors: RvqError, OSError.
@@ -73,202 +52,224 @@ def decode_file(
     with contextlib.ExitStack() as stack:
         if isinstance(source, (str, Path)):
             source = stack.enter_context(open(source, "rb"))
-        reader = Reader(source, salvage=options.salvage)
-        header = reader.header
-        part = Part(header, options)
-        rebuilt = blocks(reader, part, options)
-        first = next(rebuilt, None)  # before there is a target: most errors show here
+        chunks: Source = CodesReader(source) if isinstance(source, Codes) else Reader(source, salvage=options.salvage)
+        header = chunks.header
+        span = Span(header, options)
+        losses: list[str] = []
+        blocks = decoded(chunks, span, options, losses=losses)
+        first = next(blocks, None)  # before there is a target: most errors show here
+        known = None if options.salvage or header.n_samples is None else span.length
         output = stack.enter_context(
             open_output(
                 target,
-                part.rate,
+                span.rate,
                 header.channels,
                 format=options.format,
                 subtype=options.subtype,
-                n_samples=None if options.salvage else part.n_samples,
-                tags=dict(header.tags),
+                n_samples=known,
+                tags=_joined(header.tags),
                 force=force,
             )
         )
-        length = None if part.n_samples is None else part.n_samples / part.rate
+        seconds = None if span.length is None or header.n_samples is None else span.length / span.rate
         while first is not None:
             output.write(first)
             if progress is not None:
-                progress(output.samples_written / part.rate, length)
-            first = next(rebuilt, None)
+                progress(output.samples_written / span.rate, seconds)
+            first = next(blocks, None)
         output.close()
-        return DecodeReport(part.rate, header.channels, output.samples_written, output.clipped, tuple(part.losses))
+        return DecodeReport(
+            span.rate, header.channels, output.samples_written, output.clipped, tuple(losses), output.lost_tags
+        )
 
 
-class Part:
-    """Which samples are wanted, at the output's rate and at the model's, and how far we are."""
+def decoded(
+    chunks: Source, span: "Span", options: DecodeOptions, *, model: Model | None = None, losses: list[str] | None = None
+) -> Iterator[Samples]:
+    """The wanted samples of a recording, float32 [C, n] at the wanted rate, as chunks come.
 
-    def __init__(self, header: Header, options: DecodeOptions) -> None:
+    model: None for the one that the header names. losses: gets a line for each place that is damaged.
+    """
+    header = chunks.header
+    model = model or loading.load_for(header, options.device)
+    decoder = Decoder(model, header, span, n_q=options.n_q, precision=options.precision)
+    if decoder.first_frame:
+        chunks.seek_frame(decoder.first_frame)
+    for item in chunks:
+        if isinstance(item, Damage):
+            if losses is not None:
+                losses.append(_loss(header, item))
+            yield from decoder.silence(item.start_frame, item.frames)
+        else:
+            # In groups, which are faster on CUDA, while that much is wanted and nobody waits for the sound.
+            samples = decoder.push(item, more=chunks.seekable)
+            if samples.shape[1]:
+                yield samples
+        if decoder.done:
+            return
+    if chunks.n_samples is not None:
+        span.end_at(chunks.n_samples)
+    yield from decoder.flush(chunks.n_samples)
+
+
+class Span:
+    """Which samples of a recording are wanted, at the wanted rate: from `first` up to `last`, where that is known."""
+
+    def __init__(self, header: Header, options: DecodeOptions | None = None) -> None:
+        options = options or DecodeOptions()
         self.header = header
         self.rate = options.rate or header.sample_rate
         self.first = round(options.start * self.rate)
         self.last = None if options.duration is None else self.first + round(options.duration * self.rate)
-        self.losses: list[str] = []
         if header.n_samples is not None:
             self.end_at(header.n_samples)
-        # The resampler's grid: it starts where a sample of the model's rate and one of the output's coincide.
-        step = header.model_rate // math.gcd(header.model_rate, self.rate)
-        wanted = self.first * header.model_rate // self.rate
-        settle = SETTLE if self.rate != header.model_rate else 0
-        self.model_first = max(0, wanted - settle) // step * step
-        self.given_first = self.model_first * self.rate // header.model_rate
 
     @property
-    def n_samples(self) -> int | None:
-        """How many samples will come, where that is known."""
-        return None if self.last is None or self.header.n_samples is None else self.last - self.first
+    def length(self) -> int | None:
+        """How many samples are wanted, where that is known."""
+        return None if self.last is None else self.last - self.first
 
     def end_at(self, n_samples: int) -> None:
-        """The file has so many samples (at its own rate): nothing can be wanted beyond."""
+        """Cut off what lies beyond `n_samples` (at the file's rate). AudioError for a start behind the end."""
         total = resampled_length(n_samples, self.header.sample_rate, self.rate)
         if self.first > total or (self.first == total and total > 0):
             at, end = self.first / self.rate, total / self.rate
             raise AudioError(f"start {at:g} s lies behind the end, {end:g} s")
         self.last = total if self.last is None else min(self.last, total)
 
-    def ends_before(self, frame: int) -> bool:
-        """Whether nothing is wanted of this frame and later ones, and a resampler has settled by then."""
-        if self.last is None:
-            return False
-        end = self.last * self.header.model_rate / self.rate + SETTLE
-        return frame * self.header.hop - self.header.pre_skip > end
 
-    def first_frame(self, context: int) -> int:
-        """The first frame to decode, `context` frames before the first that is heard."""
-        return max(0, (self.model_first + self.header.pre_skip) // self.header.hop - context)
+class Decoder:
+    """Chunks of a recording to its samples, exact to the end and the same for any cutting: push, then flush once.
 
-
-def blocks(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[NDArray[np.float32]]:
-    """The wanted samples, float32 [C, n] at the output's rate, chunk by chunk."""
-    given = part.given_first
-    for samples in _resampled(reader, part, options):
-        lo = max(0, part.first - given)
-        hi = samples.shape[1] if part.last is None else min(samples.shape[1], part.last - given)
-        given += samples.shape[1]
-        if hi > lo:
-            yield samples[:, lo:hi]
-        if part.last is not None and given >= part.last:
-            return
-    missing = (part.last or 0) - max(given, part.first)
-    while missing > 0:  # rounding of rates, or a truncated file whose length is known
-        n = min(missing, part.rate)
-        yield np.zeros((part.header.channels, n), np.float32)
-        missing -= n
-
-
-def _resampled(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[NDArray[np.float32]]:
-    header = part.header
-    resampler = Resampler(header.model_rate, part.rate, header.channels)
-    skip = part.model_first
-    for start, coded in _trimmed(reader, part, options):
-        samples = channels_of(header, coded[:, max(0, skip - start) :])
-        if samples.shape[1]:
-            yield resampler.push(samples)
-    yield resampler.flush()
-
-
-def channels_of(header: Header, coded: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Coded channels float32 [C, n] as the channels of the audio."""
-    if header.coding != "mid-side":
-        return coded
-    mid, side = coded
-    return np.stack([mid + side, mid - side])
-
-
-def _trimmed(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """(index of the first sample, coded channels [C, n] at the model's rate), to the exact end.
-
-    The length may be known only at the end; it lies in the last frame: one frame is held back until then.
+    Pushing begins with the chunk that holds `first_frame`, or an earlier one; chunks follow without gaps, and where
+    one is lost `silence` stands for it. The end of a recording may be known only after its last chunk, and lies in
+    the last frame: one frame is held back until then.
     """
-    header = part.header
-    held = np.zeros((header.coded_channels, 0), np.float32)
-    at: int | None = None
-    for at_block, block in _decoded(reader, part, options):
-        if at is None:
-            at = at_block
-        held = np.concatenate([held, block], axis=1)
-        if at < 0:
-            drop = min(-at, held.shape[1])
-            held, at = held[:, drop:], at + drop
-        n = held.shape[1] - header.hop
-        if n > 0:
-            yield at, held[:, :n]
-            held, at = held[:, n:], at + n
-    if reader.n_samples is not None:
-        part.end_at(reader.n_samples)
-        left = header.model_samples(reader.n_samples) - (at or 0)
-        held = held[:, : max(0, left)]
-    if at is not None and held.shape[1]:
-        yield at, held
 
+    def __init__(
+        self, model: Model, header: Header, span: Span, *, n_q: int | None = None, precision: str = "auto"
+    ) -> None:
+        """n_q: use at most so many codebooks a frame over all coded channels (None: all). Errors: BitrateError."""
+        self._model, self._header, self._span, self._precision = model, header, span, precision
+        self._limit = None if n_q is None else _total_n_q(header, n_q)
+        # The resampler's grid: it starts where a sample of the model's rate and one of the wanted rate coincide.
+        step = header.model_rate // math.gcd(header.model_rate, span.rate)
+        wanted = span.first * header.model_rate // span.rate
+        settle = SETTLE if span.rate != header.model_rate else 0
+        self._begin = max(0, wanted - settle) // step * step  # of what the resampler gets, at the model's rate
+        self._given = self._begin * span.rate // header.model_rate  # so far, at the wanted rate
+        self.first_frame = max(0, (self._begin + header.pre_skip) // header.hop - model.context)
+        self._decoder: interface.Decoder | None = None
+        self._resampler = Resampler(header.model_rate, span.rate, header.channels)
+        self._held = np.zeros((header.coded_channels, 0), np.float32)
+        self._at = 0  # where `_held` begins, at the model's rate
+        self._frame: int | None = None  # that comes next
 
-def _decoded(reader: Reader, part: Part, options: DecodeOptions) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """(index of the first sample, raw output [C, n] of the network), without gaps from where it is needed."""
-    header = part.header
-    model = loading.load_for(header, options.device)
-    total = _total_n_q(header, options.n_q)
-    begin = part.first_frame(model.context)
-    if begin:
-        reader.seek_frame(begin)
-    decoder: Decoder | None = None
-    at = 0
-    for codes, n_q, start in _codes(reader, part, total, begin):
-        if decoder is None:
-            first = header.first_frame + start
-            decoder = model.decoder(header.coded_channels, start_frame=first, precision=options.precision)
-            at = start * header.hop - header.pre_skip
-        # On CUDA in groups, which are faster, while that much is wanted and nobody waits for the sound.
-        more = reader.seekable and not part.ends_before(start + codes.shape[2])
-        samples = decoder.push(codes, n_q, more=more)
-        if samples.shape[1]:
-            yield at, samples
-            at += samples.shape[1]
-    if decoder is not None:
-        yield at, decoder.flush()
+    @property
+    def done(self) -> bool:
+        """Whether everything that is wanted was given: nothing more need be pushed."""
+        return self._span.last is not None and self._given >= self._span.last
 
+    def push(self, chunk: Chunk, *, more: bool = False) -> Samples:
+        """Take the next chunk; give samples float32 [C, n] at the wanted rate, what is ready so far.
 
-def _codes(
-    reader: Reader, part: Part, total: int, begin: int
-) -> Iterator[tuple[NDArray[np.uint16], NDArray[np.int64], int]]:
-    """(codes [C, K, T], codebooks in use [C], first frame), without gaps from the chunk of frame `begin`."""
-    header = part.header
-    for item in reader:
-        if isinstance(item, Damage):
-            part.losses.append(_loss(header, item))
-        frames = item.frames
-        if item.start_frame + frames <= begin or not frames:
-            continue
-        if isinstance(item, Damage):
-            yield from _silence(header, item.start_frame, frames)
-            continue
-        limit = sharing.shares(header.coding, total, header.coded_channels, item.balance)
-        n_q = np.minimum(item.n_q, limit)
-        codes = np.zeros((header.coded_channels, int(n_q.max()), frames), np.uint16)
+        more: further chunks come without delay, so samples may be held back. FormatError for a chunk that does not
+        follow the last one, or that the model cannot have made.
+        """
+        if chunk.start_frame + chunk.frames <= self.first_frame:
+            return np.zeros((self._header.channels, 0), np.float32)
+        n_q = np.array(chunk.n_q)
+        if self._limit is not None:
+            header = self._header
+            n_q = np.minimum(n_q, sharing.shares(header.coding, self._limit, header.coded_channels, chunk.balance))
+        codes = np.zeros((len(n_q), int(n_q.max()), chunk.frames), np.uint16)
         for channel, k in enumerate(n_q):
-            codes[channel, :k] = item.codes[channel][:k]
-        yield codes, n_q, item.start_frame
+            codes[channel, :k] = chunk.codes[channel][:k]
+        return self._push(chunk.start_frame, codes, n_q, more=more)
+
+    def silence(self, start_frame: int, frames: int) -> Iterator[Samples]:
+        """Take frames of which nothing is known, however many; the network's overlap fades into and out of them."""
+        step = self._header.frames_per_chunk
+        for start in range(start_frame, start_frame + frames, step):
+            n = min(step, start_frame + frames - start)
+            if start + n > self.first_frame and not self.done:
+                codes = np.zeros((self._header.coded_channels, 0, n), np.uint16)
+                samples = self._push(start, codes, np.zeros(len(codes), np.int64), more=True)
+                if samples.shape[1]:
+                    yield samples
+
+    def flush(self, n_samples: int | None) -> Iterator[Samples]:
+        """The rest, of a recording of `n_samples` at the file's rate (None: unknown, all that the frames hold)."""
+        if self._decoder is not None:
+            self._take(self._decoder.flush())
+        if n_samples is not None:
+            left = self._header.model_samples(n_samples) - self._at
+            self._held = self._held[:, : max(0, left)]
+        rest = [self._give(self._held.shape[1]), self._wanted(self._resampler.flush())]
+        yield from (samples for samples in rest if samples.shape[1])
+        missing = (self._span.last or 0) - max(self._given, self._span.first)
+        while missing > 0:  # rounding of rates, or a truncated file whose length is known
+            n = min(missing, self._span.rate)
+            yield np.zeros((self._header.channels, n), np.float32)
+            missing -= n
+
+    def _push(self, start: int, codes: npt.NDArray[np.uint16], n_q: npt.NDArray[np.int64], *, more: bool) -> Samples:
+        header = self._header
+        if self._decoder is None:
+            self._decoder = self._model.decoder(
+                header.coded_channels, start_frame=header.first_frame + start, precision=self._precision
+            )
+            self._at = start * header.hop - header.pre_skip
+        elif start != self._frame:
+            raise FormatError(f"chunk starts at frame {start}, not {self._frame}")
+        self._frame = start + codes.shape[2]
+        try:
+            self._take(self._decoder.push(codes, n_q, more=more and not self._settled(self._frame)))
+        except ValueError as error:
+            raise FormatError(f"chunk from frame {start}: no codes of model {header.model_id}: {error}") from None
+        return self._give(self._held.shape[1] - header.hop)
+
+    def _settled(self, frame: int) -> bool:
+        """Whether nothing is wanted of this frame and later ones, and a resampler has settled by then."""
+        if self._span.last is None:
+            return False
+        end = self._span.last * self._header.model_rate / self._span.rate + SETTLE
+        return frame * self._header.hop - self._header.pre_skip > end
+
+    def _take(self, coded: Samples) -> None:
+        """Hold what the model gave, without what comes before the first sample that the resampler gets."""
+        self._held = np.concatenate([self._held, coded], axis=1)
+        drop = min(max(0, self._begin - self._at), self._held.shape[1])
+        self._held, self._at = self._held[:, drop:], self._at + drop
+
+    def _give(self, n: int) -> Samples:
+        """The first n samples that are held, as wanted ones."""
+        n = max(0, n)
+        coded, self._held = self._held[:, :n], self._held[:, n:]
+        self._at += n
+        return self._wanted(self._resampler.push(mixing.from_coded(coded, self._header.coding)))
+
+    def _wanted(self, samples: Samples) -> Samples:
+        """What of samples at the wanted rate lies between `first` and `last`."""
+        span, given = self._span, self._given
+        self._given += samples.shape[1]
+        last = samples.shape[1] if span.last is None else max(0, span.last - given)
+        return samples[:, max(0, span.first - given) : last]
 
 
-def _silence(header: Header, start: int, frames: int) -> Iterator[tuple[NDArray[np.uint16], NDArray[np.int64], int]]:
-    """Frames without codes: the network's overlap fades into and out of them."""
-    for frame in range(start, start + frames, header.frames_per_chunk):
-        n = min(header.frames_per_chunk, start + frames - frame)
-        codes = np.zeros((header.coded_channels, 0, n), np.uint16)
-        yield codes, np.zeros(header.coded_channels, np.int64), frame
-
-
-def _total_n_q(header: Header, n_q: int | None) -> int:
-    if n_q is None:
-        return header.total_n_q
+def _total_n_q(header: Header, n_q: int) -> int:
     least = header.coded_channels if header.coding == "discrete" else 1
     if n_q < least:
         raise BitrateError(f"{n_q} codebooks: must be {least} to {MAX_N_Q * header.coded_channels}")
     return min(n_q, header.total_n_q)
+
+
+def _joined(tags: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Tags by key; the values of a key that comes again stand behind one another."""
+    joined: dict[str, str] = {}
+    for key, value in tags:
+        joined[key] = f"{joined[key]}; {value}" if key in joined else value
+    return joined
 
 
 def _loss(header: Header, damage: Damage) -> str:

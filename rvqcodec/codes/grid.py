@@ -173,6 +173,27 @@ class Codes:
         return torch.from_numpy(self.codes.astype(np.int64))
 
 
+class CodesReader:
+    """Codes in memory with the face of a `container.Reader`, for what decodes chunks of either."""
+
+    seekable = True
+
+    def __init__(self, codes: Codes) -> None:
+        self.header = codes.header
+        self.n_samples = codes.header.n_samples
+        self._chunks = codes.chunks()
+        self._first = 0
+
+    def seek_frame(self, frame: int) -> None:
+        """Iteration starts with the chunk that holds this frame."""
+        self._first = frame
+
+    def __iter__(self) -> Iterator[Chunk]:
+        for chunk in self._chunks:
+            if chunk.start_frame + chunk.frames > self._first:
+                yield chunk
+
+
 def _absent(header: Header) -> int:
     if header.code_bits > 15:
         raise FormatError(f"codes of {header.code_bits} bits: arrays of 16 bits hold codes of up to 15")

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rvqcodec.container import ModelFacts
+from rvqcodec.types import Codes, Samples
 
-Samples: TypeAlias = npt.NDArray[np.float32]
-Codes: TypeAlias = npt.NDArray[np.uint16]
 Counts: TypeAlias = int | Sequence[int] | npt.NDArray[np.integer]
 
 

@@ -4,10 +4,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,27 +59,37 @@ def _read(path: str, name: str, device: str) -> Recording:
         coded = file.read(len(MAGIC)) == MAGIC
     if not coded:
         return _samples(path, name, os.path.getsize(path))
-    from rvqcodec.codec import DecodeOptions, decode_file
+    from rvqcodec.codec import DecodeOptions, decoding
+    from rvqcodec.container import Reader
 
-    with tempfile.TemporaryDirectory(prefix="rvq-") as folder:
-        decoded = Path(folder) / "decoded.wav"
-        decode_file(path, decoded, DecodeOptions(device=device, subtype="FLOAT"))
-        return replace(_samples(str(decoded), name, os.path.getsize(path)), coded=True)
+    with open(path, "rb") as file:
+        chunks, options = Reader(file), DecodeOptions(device=device)
+        rate = chunks.header.sample_rate
+        blocks = decoding.decoded(chunks, decoding.Span(chunks.header, options), options)
+        samples = _whole(blocks, name, rate)
+    return Recording(name, samples, rate, os.path.getsize(path), coded=True)
 
 
 def _samples(path: str, name: str, file_bytes: int) -> Recording:
     from rvqcodec.audio import open_input
 
     with open_input(path) as audio:
-        blocks = []
-        for block in audio.blocks(audio.sample_rate):
-            blocks.append(block)
-            if audio.samples_read > LONGEST * audio.sample_rate:
-                most = f"{LONGEST / 60:.0f} minutes"
-                raise AudioError(f"{name}: longer than {most}, the most that is compared; cut a part out")
-        if not blocks:
-            raise AudioError(f"{name}: has no samples")
-        return Recording(name, np.concatenate(blocks, axis=1), audio.sample_rate, file_bytes)
+        samples = _whole(audio.blocks(audio.sample_rate), name, audio.sample_rate)
+        return Recording(name, samples, audio.sample_rate, file_bytes)
+
+
+def _whole(blocks: Iterable[Samples], name: str, sample_rate: int) -> Samples:
+    """All blocks in one. AudioError for none, and for more than is compared."""
+    kept, n = [], 0
+    for block in blocks:
+        kept.append(block)
+        n += block.shape[1]
+        if n > LONGEST * sample_rate:
+            most = f"{LONGEST / 60:.0f} minutes"
+            raise AudioError(f"{name}: longer than {most}, the most that is compared; cut a part out")
+    if not n:
+        raise AudioError(f"{name}: has no samples")
+    return np.concatenate(kept, axis=1)
 
 
 @contextmanager

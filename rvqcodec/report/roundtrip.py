@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file
+from rvqcodec.codec import EncodeOptions, encode_file
 from rvqcodec.report.recording import Recording, read_recording
 
 
@@ -30,10 +30,8 @@ def code_file(
 
     The model is loaded once a process, however often this is called.
     """
-    encoded, decoded = folder / f"{bitrate}.rvq", folder / f"{bitrate}.wav"
+    encoded = folder / f"{bitrate}.rvq"
     options = EncodeOptions(bitrate=bitrate, mono=mono, model=model, device=device)
     report = encode_file(source, encoded, options)
-    decode_file(encoded, decoded, DecodeOptions(device=device, subtype="FLOAT"))
-    recording = read_recording(str(decoded))
-    decoded.unlink()
+    recording = read_recording(str(encoded), device=device)
     return Roundtrip(encoded, report.file_bytes, report.file_bytes * 8 / report.seconds, recording)

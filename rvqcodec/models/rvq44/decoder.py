@@ -9,11 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from rvqcodec.models.interface import Codes, Counts, Samples
+from rvqcodec.models.interface import Counts
 from rvqcodec.models.rvq44.chain import Chain
 from rvqcodec.models.rvq44.layers import Block, overlap_add
 from rvqcodec.models.rvq44.network import Network
 from rvqcodec.models.rvq44.workers import merged
+from rvqcodec.types import Codes, Samples
 
 DECODER_WINDOW = 64  # frames worked on at a time: products of matrices are faster if they are larger
 

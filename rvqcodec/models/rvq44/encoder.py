@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rvqcodec.models.interface import Codes, Samples
 from rvqcodec.models.rvq44.coders import Searched
 from rvqcodec.models.rvq44.network import Network
 from rvqcodec.models.rvq44.workers import GROUP, Workers, merged, one_core_each
+from rvqcodec.types import Codes, Samples
 
 WINDOW = 32  # frames worked on at a time
 

@@ -1,0 +1,77 @@
+"""What a user may choose when encoding and decoding, and what is reported back."""
+
+from dataclasses import dataclass
+
+from rvqcodec.audio import RawFormat
+from rvqcodec.codes import bitrate
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """bitrate: the most the payload takes, bits per second over all coded channels; n_q (codebooks a frame over
+    all coded channels) overrides it. chunk_seconds None: 128 frames. tags are added to the input's, or
+    replace them. raw: the input's bytes are headerless PCM. verify: read back and compare what was written.
+    """
+
+    bitrate: int = bitrate.DEFAULT
+    n_q: int | None = None
+    mono: bool = False
+    model: str | None = None
+    device: str = "auto"
+    chunk_seconds: float | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    raw: RawFormat | None = None
+    verify: bool = False
+
+
+@dataclass(frozen=True)
+class EncodeReport:
+    """What was done: samples per channel at `sample_rate`, bytes of codes and of the whole file, warnings."""
+
+    sample_rate: int
+    channels: int
+    n_samples: int
+    payload_bytes: int
+    file_bytes: int
+    warnings: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        return self.n_samples / self.sample_rate
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """n_q: use at most so many codebooks a frame over all coded channels. rate: sample rate of the output (None:
+    the file's). start, duration: the part to decode, in seconds. format, subtype: as for `audio.open_output`.
+    precision: "float32", "bf16" or "auto", which takes bf16 where the processor has it. salvage: put silence for
+    what is damaged and go on.
+    """
+
+    n_q: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    rate: int | None = None
+    start: float = 0.0
+    duration: float | None = None
+    format: str | None = None
+    subtype: str | None = None
+    salvage: bool = False
+
+
+@dataclass(frozen=True)
+class DecodeReport:
+    """What was done: samples per channel at `sample_rate`, samples limited to full scale, a line a loss, and the
+    tags that the format has no place for.
+    """
+
+    sample_rate: int
+    channels: int
+    n_samples: int
+    clipped: int
+    losses: tuple[str, ...]
+    lost_tags: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        return self.n_samples / self.sample_rate
