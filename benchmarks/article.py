@@ -22,7 +22,7 @@ import time
 
 import numpy as np
 
-from rvqcodec.kmeans import ResidualQuantizer
+from rvqcodec.api.residual import ResidualQuantizer
 
 DIMS, SIZES, MAX_K = (2, 8, 32), (256, 1024), 8
 ARTICLE = {  # (d, cb_len): {K: error}

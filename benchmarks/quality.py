@@ -24,7 +24,7 @@ from peers import PEERS, Peer
 from tqdm import tqdm
 
 from rvqcodec.errors import RvqError
-from rvqcodec.metrics import INSTALL, PERCEPTUAL, measure, missing
+from rvqcodec.report.metrics import INSTALL, PERCEPTUAL, measure, missing
 from rvqcodec.report.run import (
     Clip,
     Row,
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = options.out.parent if options.out else Path()
         options.page.write_text(make_page(run, folder, title=f"Quality over {options.folder.name}"))
     if options.plot:
-        from rvqcodec.plot import quality_plot
+        from rvqcodec.report.plot import quality_plot
 
         quality_plot(run, options.plot)
     return 0

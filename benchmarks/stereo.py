@@ -21,8 +21,8 @@ from rvqcodec.codec.chunker import Chunker
 from rvqcodec.codec.encoding import header_of
 from rvqcodec.codes import bitrate
 from rvqcodec.container import sharing
-from rvqcodec.metrics.spectra import spectral_distances
 from rvqcodec.models import loading
+from rvqcodec.report.metrics.spectra import spectral_distances
 
 RATE = 44100
 Split = Callable[[int, int], tuple[int, int]]

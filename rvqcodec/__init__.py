@@ -14,12 +14,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rvqcodec.api import AudioCodec, Recording, load, open
+    from rvqcodec.api.codec import AudioCodec, load
+    from rvqcodec.api.live import Decoder, Encoder
+    from rvqcodec.api.recording import Recording, open
+    from rvqcodec.api.residual import ResidualQuantizer
     from rvqcodec.codes import tokens
     from rvqcodec.codes.grid import Codes
     from rvqcodec.errors import AudioError, BitrateError, FormatError, RvqError, WeightsError
-    from rvqcodec.kmeans import ResidualQuantizer
-    from rvqcodec.live import Decoder, Encoder
 
 __version__ = "0.1.0"
 
@@ -41,14 +42,14 @@ __all__ = [
 ]
 
 _HOME = {
-    "AudioCodec": "api",
-    "Recording": "api",
-    "load": "api",
-    "open": "api",
+    "AudioCodec": "api.codec",
+    "Recording": "api.recording",
+    "load": "api.codec",
+    "open": "api.recording",
     "Codes": "codes.grid",
-    "Decoder": "live",
-    "Encoder": "live",
-    "ResidualQuantizer": "kmeans",
+    "Decoder": "api.live",
+    "Encoder": "api.live",
+    "ResidualQuantizer": "api.residual",
     "AudioError": "errors",
     "BitrateError": "errors",
     "FormatError": "errors",

@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 
 from rvqcodec.audio import RawFormat, open_input, open_output
-from rvqcodec.audio.output import SUBTYPES
+from rvqcodec.audio.formats import SUBTYPES
 from rvqcodec.errors import AudioError
 
 TAGS = {"TITLE": "Größe", "ARTIST": "Wer", "DATE": "2026", "TRACKNUMBER": "3", "COMMENT": "a = b"}

@@ -1,4 +1,4 @@
-"""The `rvq` group and what verbs share: help, wrong commands, one-line errors, names of results, clocks."""
+"""The `rvq` group and what verbs share: help, wrong commands, one-line errors, names of results."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 from conftest import Result
 
 from rvqcodec import __version__
-from rvqcodec.cli import VERBS, shared
+from rvqcodec.cli import VERBS, streams
+from rvqcodec.cli.errors import Batch, describe, guarded
 from rvqcodec.cli.names import Job, plan
-from rvqcodec.cli.shared import Batch, clock, describe, guarded
 from rvqcodec.errors import FormatError, RvqError
 
 Invoke = Callable[..., Result]
@@ -78,16 +78,8 @@ def test_our_own_mistakes_are_not_hidden() -> None:
 
 
 def test_control_characters_never_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    shared.say("a\x1b[31mred\nb\x9b.wav: ä is fine")
+    streams.say("a\x1b[31mred\nb\x9b.wav: ä is fine")
     assert capsys.readouterr().err == "rvq: a\\x1b[31mred\\nb\\x9b.wav: ä is fine\n"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (9.54, "9.5 s"), (59.96, "1:00.0"), (205.1, "3:25.1"), (3723.5, "1:02:03.5")],
-)
-def test_clock(seconds: float, text: str) -> None:
-    assert clock(seconds) == text
 
 
 def names(inputs: list[str], output: str | None, **options: bool) -> list[tuple[str, str]]:

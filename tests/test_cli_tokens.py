@@ -53,7 +53,7 @@ def test_rvq_there_and_back(run: Run, tmp_path: Path, coding: str, pattern: str,
 def test_what_is_printed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.rvq").write_bytes(rvqfiles.make_file("mono", 20))
     result = run("encode", "a.rvq", "--pattern", "delay")
-    assert "a.rvq -> a.npz: 4 codebooks x 20 frames, 0.5 s; delay: 23 steps x 4 tokens = 92" in result.stderr
+    assert "a.rvq -> a.npz: 4 codebooks x 20 frames, 0:00.520; delay: 23 steps x 4 tokens = 92" in result.stderr
     assert result.stdout == ""
     assert run("encode", "a.rvq", "-f", "--quiet").stderr == ""
 

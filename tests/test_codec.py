@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from rvqcodec.api.live import Decoder
 from rvqcodec.audio import AudioInput
 from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file
 from rvqcodec.codec.channels import from_coded, to_coded
@@ -20,7 +21,6 @@ from rvqcodec.codec.chunker import Chunker, balance_of
 from rvqcodec.codec.encoding import Encoder, header_of
 from rvqcodec.container import Chunk, Header, Writer, sharing
 from rvqcodec.errors import AudioError, BitrateError
-from rvqcodec.live import Decoder
 from rvqcodec.models import loading
 from rvqcodec.models.rvq44 import decoder as decoders
 from rvqcodec.models.rvq44.decoder import takes_bf16

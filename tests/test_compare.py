@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
 from rvqcodec.cli import main
-from rvqcodec.metrics import missing
 from rvqcodec.models import cards
+from rvqcodec.report.metrics import missing
 
 RATE = 44100
 needs_weights = pytest.mark.skipif(not cards.available(), reason="needs the weights of this repository")
@@ -82,7 +82,7 @@ def test_compare_reads_stdin(recording: Path) -> None:
 
 @pytest.mark.skipif(missing("stoi") or missing("pesq"), reason="needs the extra [metrics]")
 def test_compare_judges_speech_where_it_can(monkeypatch: pytest.MonkeyPatch, recording: Path) -> None:
-    monkeypatch.setattr("rvqcodec.metrics.missing", lambda name: name == "visqol")
+    monkeypatch.setattr("rvqcodec.report.metrics.missing", lambda name: name == "visqol")
     found = figures_of(rvq("compare", recording, recording).stdout)
     assert found["STOI"] == "1.000 (0 to 1)"
     assert found["PESQ wide band"] == "4.64 (1 to 4.6)"
@@ -91,7 +91,7 @@ def test_compare_judges_speech_where_it_can(monkeypatch: pytest.MonkeyPatch, rec
 
 def test_long_recordings_are_not_judged(monkeypatch: pytest.MonkeyPatch, recording: Path) -> None:
     monkeypatch.setattr("rvqcodec.cli.compare.JUDGED_SECONDS", 0.5)
-    monkeypatch.setattr("rvqcodec.metrics.missing", lambda name: False)
+    monkeypatch.setattr("rvqcodec.report.metrics.missing", lambda name: False)
     assert figures_of(rvq("compare", recording, recording).stdout)["PESQ wide band"] == "only for clips up to 0 s"
 
 

@@ -5,7 +5,8 @@ import io
 import pytest
 from rvqfiles import HEADER, make_file
 
-from rvqcodec.codes.describe import as_dict, as_text, clock, describe, printable
+from rvqcodec.cli.text import as_text, clock, printable
+from rvqcodec.codes.describe import as_dict, describe
 
 
 def test_a_description_measures_the_file() -> None:

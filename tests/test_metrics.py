@@ -5,10 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from rvqcodec.errors import AudioError
-from rvqcodec.metrics import PERCEPTUAL, measure, missing
-from rvqcodec.metrics.align import find_delay
-from rvqcodec.metrics.levels import SI_SDR_LIMIT, integrated_loudness, k_weighting, si_sdr
-from rvqcodec.metrics.spectra import magnitudes, mel_bank, spectral_distances
+from rvqcodec.report.metrics import PERCEPTUAL, measure, missing
+from rvqcodec.report.metrics.align import find_delay
+from rvqcodec.report.metrics.levels import SI_SDR_LIMIT, integrated_loudness, k_weighting, si_sdr
+from rvqcodec.report.metrics.spectra import magnitudes, mel_bank, spectral_distances
 
 RATE = 44100
 Samples = NDArray[np.float32]
@@ -194,7 +194,7 @@ def test_mel_bank_is_slaneys() -> None:
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x = noise(0.7)
     whole = np.concatenate(list(magnitudes(x, 512)))
-    monkeypatch.setattr("rvqcodec.metrics.spectra.BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr("rvqcodec.report.metrics.spectra.BLOCK_SAMPLES", 1000)
     parts = list(magnitudes(x, 512))
     assert len(parts) > 10
     np.testing.assert_array_equal(np.concatenate(parts), whole)

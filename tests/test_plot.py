@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from rvqcodec import plot
 from rvqcodec.errors import RvqError
+from rvqcodec.report import plot
 from rvqcodec.report.run import Clip, Row, Run
 
 RATE = 44100

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from rvqcodec.metrics import missing
 from rvqcodec.models import cards
+from rvqcodec.report.metrics import missing
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "quality.py"
 RATE = 44100

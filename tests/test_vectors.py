@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rvqcodec.codes.describe import as_text, describe
+from rvqcodec.cli.text import as_text
+from rvqcodec.codes.describe import describe
 from rvqcodec.codes.verify import verify
 from rvqcodec.container import Damage, Reader
 from rvqcodec.container.sharing import STEP

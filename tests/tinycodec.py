@@ -57,7 +57,7 @@ def set_codebooks(network: Network) -> None:
     """Entries are encodings of some sound, so that all of them are chosen."""
     config = network.config
     x = torch.from_numpy(sound(401 * config.sub_frame, seed=99))
-    for quantizer in (network.envelope_quantizer, network.waveform_quantizer):
+    for quantizer in network.quantizers:
         parts = quantized(network, x, config.max_n_q)
         latent = parts.envelope_latent if quantizer is network.envelope_quantizer else parts.waveform_latent
         residual = latent.flatten(0, 1)
@@ -70,7 +70,7 @@ def set_codebooks(network: Network) -> None:
 
 def quantized(network: Network, x: torch.Tensor, n_q: int) -> Encoded[Quantized]:
     """x [B, (S + 1) * sub_frame] as training sees it, with n_q codebooks of each item."""
-    return network.encode([x], Trained(network, torch.full((len(x),), n_q)))[0]
+    return network.encode([x], Trained(network.quantizers, torch.full((len(x),), n_q)))[0]
 
 
 @torch.no_grad()
@@ -83,7 +83,7 @@ def offline(network: Network, samples: NDArray[np.float32], n_q: int) -> NDArray
     frames = -(-(len(samples) + c.pre_skip) // c.hop)
     padded = np.zeros((c.frame_sub_frames * (frames + c.decoder_blocks) + 1) * c.sub_frame, np.float32)
     padded[c.sub_frame : c.sub_frame + len(samples)] = samples
-    codes = network.encode([torch.from_numpy(padded)[None]], Searched(network, n_q))[0].codes[:, :n_q]
+    codes = network.encode([torch.from_numpy(padded)[None]], Searched(network.quantizers, n_q))[0].codes[:, :n_q]
     used = torch.full((1, codes.shape[2]), n_q)
     used[:, frames:] = 0
     sound = network.sound(network.decode(codes, used, 0))

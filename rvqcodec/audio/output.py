@@ -7,6 +7,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from rvqcodec.audio.formats import ENDINGS, FORMATS, OPUS_RATES, SUBTYPES
 from rvqcodec.audio.samples import check_rate_and_channels
 from rvqcodec.audio.sinks import PcmSink, Sink, SoundfileSink
 from rvqcodec.audio.tags import kept
@@ -14,19 +15,6 @@ from rvqcodec.errors import AudioError
 
 BLOCK = 65_536
 
-# The sample types of every format, the default first; libsndfile's names except where people say it shorter.
-SUBTYPES = {
-    "wav": ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "U8"),
-    "flac": ("PCM_16", "PCM_24"),
-    "ogg": ("VORBIS", "OPUS"),
-    "raw": ("S16LE", "F32LE"),
-}
-FORMATS = tuple(SUBTYPES)
-ENDINGS = {
-    ".wav": "wav", ".wave": "wav", ".flac": "flac", ".ogg": "ogg", ".oga": "ogg", ".opus": "ogg",
-    ".raw": "raw", ".pcm": "raw",
-}  # fmt: skip
-OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 _ENCODING = {"U8": "PCM_U8", "S16LE": "PCM_16", "F32LE": "FLOAT"}
 
 

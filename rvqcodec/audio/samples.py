@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rvqcodec.audio.formats import MAX_RATE, MIN_RATE, RAW_FORMATS
 from rvqcodec.errors import AudioError
 
-MIN_RATE, MAX_RATE = 8_000, 192_000
 MAX_CHANNELS = 8
 
 # Bytes per sample of every encoding that we read or write ourselves; the names are libsndfile's.
 WIDTH = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
-RAW_FORMATS = {"s16le": "PCM_16", "f32le": "FLOAT"}
 
 
 def check_rate_and_channels(name: str, sample_rate: int, channels: int) -> None:

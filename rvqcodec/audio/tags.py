@@ -3,25 +3,9 @@
 import struct
 from collections.abc import Mapping
 
-# INFO ids by the RIFF specification (IPRT and ITRK are both in use for the track's number; ITRK is written).
-_INFO = {
-    b"INAM": "TITLE",
-    b"IART": "ARTIST",
-    b"IPRD": "ALBUM",
-    b"ICRD": "DATE",
-    b"IGNR": "GENRE",
-    b"ICMT": "COMMENT",
-    b"IPRT": "TRACKNUMBER",
-    b"ITRK": "TRACKNUMBER",
-    b"ICOP": "COPYRIGHT",
-}
-_INFO_ID = {key: info for info, key in _INFO.items()}
+from rvqcodec.audio.formats import INFO_TAGS, SOUNDFILE_TAGS, TAGS
 
-# libsndfile's names; its "software" is left out: it says who wrote the input, which is not who wrote our
-# output.
-SOUNDFILE_NAMES = (
-    "title", "artist", "album", "date", "genre", "comment", "tracknumber", "copyright", "license",
-)  # fmt: skip
+_INFO_ID = {key: info for info, key in INFO_TAGS.items()}
 
 
 def parse_info(body: bytes) -> dict[str, str]:
@@ -33,8 +17,8 @@ def parse_info(body: bytes) -> dict[str, str]:
     while position + 8 <= len(body):
         info, size = struct.unpack_from("<4sI", body, position)
         value = body[position + 8 : position + 8 + size].split(b"\0")[0]
-        if info in _INFO and value.strip():
-            tags[_INFO[info]] = _text(value).strip()
+        if info in INFO_TAGS and value.strip():
+            tags[INFO_TAGS[info]] = _text(value).strip()
         position += 8 + size + (size & 1)
     return tags
 
@@ -52,19 +36,14 @@ def build_info(tags: Mapping[str, str]) -> bytes:
 
 def kept(tags: Mapping[str, str], format: str) -> dict[str, str]:
     """The tags that a file of `format` (wav, flac, ogg, raw) takes from us, under upper-case keys, never empty."""
-    places: set[str] = set()
-    if format == "wav":
-        places = set(_INFO_ID)
-    elif format in ("flac", "ogg"):
-        places = {name.upper() for name in SOUNDFILE_NAMES}
     # Half of a surrogate pair, as the command line makes from bytes that are no UTF-8, cannot be stored.
     whole = {key.upper(): text.encode("utf-8", "replace").decode() for key, text in tags.items()}
-    return {key: text for key, text in whole.items() if text and key in places}
+    return {key: text for key, text in whole.items() if text and key in TAGS[format]}
 
 
 def from_soundfile(metadata: Mapping[str, str]) -> dict[str, str]:
     """soundfile's `copy_metadata()` under Vorbis comment keys."""
-    return {name.upper(): metadata[name] for name in SOUNDFILE_NAMES if metadata.get(name)}
+    return {name.upper(): metadata[name] for name in SOUNDFILE_TAGS if metadata.get(name)}
 
 
 def _text(value: bytes) -> str:

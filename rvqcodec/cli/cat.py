@@ -5,11 +5,12 @@ import os
 
 import click
 
-from rvqcodec.cli import options, shared
+from rvqcodec.cli import options, streams
+from rvqcodec.cli.errors import guarded
 from rvqcodec.cli.names import Job
 from rvqcodec.cli.pipes import called, naming, writing
-from rvqcodec.cli.shared import STREAM
-from rvqcodec.codes.describe import clock
+from rvqcodec.cli.streams import STREAM
+from rvqcodec.cli.text import clock
 from rvqcodec.codes.edit import Joiner
 from rvqcodec.container import Header, Reader
 from rvqcodec.errors import RvqError
@@ -20,19 +21,19 @@ from rvqcodec.errors import RvqError
 @options.RESULT
 @options.FORCE_ONE
 @options.QUIET
-@shared.guarded
+@guarded
 def cat(inputs: tuple[str, ...], output: str, force: bool, quiet: bool) -> None:
     """Join .rvq files without re-encoding: rvq cat one.rvq two.rvq -o both.rvq
 
     The files must be of one model, sample rate and number of channels; bitrates may differ. No frame is
-    dropped, so between two recordings there are 13 to 40 ms that hold the rest of the last frame and the
+    dropped, so between two recordings there are up to two frames that hold the rest of the last frame and the
     codec's delay: near silence after a recording that ended, the audio itself between parts made by rvq
     cut --frames. Tags are those of the first file. One INPUT may be - for stdin.
     """
     if inputs.count(STREAM) > 1:
         raise click.UsageError("stdin can be read only once")
     headers: list[Header] = []
-    streams: dict[int, Reader] = {}
+    pipes: dict[int, Reader] = {}
     with contextlib.ExitStack() as held:
         for index, name in enumerate(inputs):
             if name != STREAM and output != STREAM:
@@ -43,15 +44,15 @@ def cat(inputs: tuple[str, ...], output: str, force: bool, quiet: bool) -> None:
                         headers.append(Reader(file).header)
                 else:
                     # stdin and pipes (<(rvq cut ...)) cannot be opened again: they stay open until their turn.
-                    stream = shared.stdin() if name == STREAM else held.enter_context(open(name, "rb"))
-                    streams[index] = Reader(stream)
-                    headers.append(streams[index].header)
+                    stream = streams.stdin() if name == STREAM else held.enter_context(open(name, "rb"))
+                    pipes[index] = Reader(stream)
+                    headers.append(pipes[index].header)
         with writing(Job(inputs[0], output), force=force) as out:
             joiner = Joiner(headers, [called(name) for name in inputs], out)
             for index, name in enumerate(inputs):
                 with naming(name):
-                    if index in streams:
-                        joiner.append(streams[index])
+                    if index in pipes:
+                        joiner.append(pipes[index])
                         continue
                     with open(name, "rb") as file:
                         reader = Reader(file)
@@ -64,7 +65,7 @@ def cat(inputs: tuple[str, ...], output: str, force: bool, quiet: bool) -> None:
         if joiner.gaps:
             least, most = (round(gap * 1000) for gap in (min(joiner.gaps), max(joiner.gaps)))
             gaps = f", {least if least == most else f'{least} to {most}'} ms between the inputs"
-        shared.say(f"{output}: {clock(done.n_samples / headers[0].sample_rate)}{gaps}")
+        streams.say(f"{output}: {clock(done.n_samples / headers[0].sample_rate)}{gaps}")
 
 
 def _not_the_target(name: str, output: str) -> None:

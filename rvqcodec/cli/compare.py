@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rvqcodec.cli import shared
+from rvqcodec.cli import streams
+from rvqcodec.cli.errors import guarded
+from rvqcodec.cli.names import refuse_existing
 
 if TYPE_CHECKING:
-    from rvqcodec.metrics import Measurement
+    from rvqcodec.report.metrics import Measurement
     from rvqcodec.report.recording import Recording
 
 JUDGED_SECONDS = 60.0  # PESQ, STOI and ViSQOL are made for clips, and ViSQOL takes seconds per second
@@ -32,7 +34,7 @@ JUDGED_SECONDS = 60.0  # PESQ, STOI and ViSQOL are made for clips, and ViSQOL ta
     help="Where an .rvq file is decoded; auto takes CUDA where there is one.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite a picture that exists.")
-@shared.guarded
+@guarded
 def compare(
     reference: str, other: str, as_json: bool, plot: str | None, fast: bool, device: str, force: bool
 ) -> None:  # fmt: skip
@@ -41,14 +43,14 @@ def compare(
     Either may be an audio file, an .rvq file (decoded on the way), or - for stdin. Delays up to 100 ms are
     found, told and taken out. PESQ, STOI and ViSQOL (clips up to 60 s) need: pip install 'rvqcodec[metrics]'.
     """
-    if reference == other == shared.STREAM:
+    if reference == other == streams.STREAM:
         raise click.UsageError("only one of REFERENCE and OTHER can be - (stdin)")
     if plot:
-        from rvqcodec.plot import require_matplotlib
+        from rvqcodec.report.plot import require_matplotlib
 
         refuse_existing(plot, force=force)
         require_matplotlib()
-    from rvqcodec.metrics import measure
+    from rvqcodec.report.metrics import measure
     from rvqcodec.report.recording import make_alike, read_recording
 
     sources = [read_recording(name, device=device) for name in (reference, other)]
@@ -56,7 +58,7 @@ def compare(
     seconds = min(a.seconds, b.seconds)
     names, absent = judged_metrics(seconds, fast=fast)
     if "visqol" in names and sys.stderr is not None and sys.stderr.isatty():
-        shared.say("ViSQOL takes about a second per second of audio; --fast leaves it out")
+        streams.say("ViSQOL takes about a second per second of audio; --fast leaves it out")
     found = measure(a.samples, b.samples, a.sample_rate, perceptual_metrics=names)
     if plot:
         draw(plot, a, b, found)
@@ -73,19 +75,9 @@ def compare(
         click.echo(f"{label:<26}{value}")
 
 
-def refuse_existing(target: str, *, force: bool) -> None:
-    """Raise RvqError when a result would overwrite a file, or has no folder to go to."""
-    from rvqcodec.errors import RvqError
-
-    if Path(target).exists() and not force:
-        raise RvqError(f"{target} exists; use -f to overwrite it")
-    if not Path(target).absolute().parent.is_dir():
-        raise RvqError(f"{target}: there is no such folder")
-
-
 def judged_metrics(seconds: float, *, fast: bool, visqol: bool = True) -> tuple[list[str], dict[str, str]]:
     """Which of STOI, PESQ and ViSQOL to take, and for each of the others why not."""
-    from rvqcodec.metrics import INSTALL, PERCEPTUAL, missing
+    from rvqcodec.report.metrics import INSTALL, PERCEPTUAL, missing
 
     absent = {}
     for name in PERCEPTUAL:
@@ -127,8 +119,9 @@ def lines(found: "Measurement", absent: dict[str, str]) -> list[tuple[str, str]]
 
 def draw(target: str, a: "Recording", b: "Recording", found: "Measurement") -> None:
     """The picture of two recordings, the delay that was found taken out."""
-    from rvqcodec import files, plot
-    from rvqcodec.metrics.align import shift_to_fit
+    from rvqcodec import files
+    from rvqcodec.report import plot
+    from rvqcodec.report.metrics.align import shift_to_fit
 
     x, y = shift_to_fit(a.samples, b.samples, round(found.delay * a.sample_rate))
     with files.replacing(target, force=True) as sink:

@@ -4,12 +4,13 @@ import re
 
 import click
 
-from rvqcodec.cli import options, shared
-from rvqcodec.cli.decode import Seconds
+from rvqcodec.cli import options, streams
+from rvqcodec.cli.errors import guarded
 from rvqcodec.cli.names import Job
+from rvqcodec.cli.options import Seconds
 from rvqcodec.cli.pipes import called, reading, writing
-from rvqcodec.cli.shared import STREAM
-from rvqcodec.codes.describe import clock
+from rvqcodec.cli.streams import STREAM
+from rvqcodec.cli.text import clock
 from rvqcodec.codes.edit import cut as cut_file
 from rvqcodec.codes.edit import cut_frames
 from rvqcodec.container import Reader
@@ -24,7 +25,7 @@ from rvqcodec.errors import RvqError
 @options.RESULT
 @options.FORCE_ONE
 @options.QUIET
-@shared.guarded
+@guarded
 def cut(
     source: str,
     start: float,
@@ -36,7 +37,7 @@ def cut(
 ) -> None:
     """Keep a part of an .rvq file: rvq cut song.rvq --start 1:30 --duration 20 -o part.rvq
 
-    Nothing is encoded again. The part begins on a frame, so up to 27 ms before --start, and ends where it
+    Nothing is encoded again. The part begins on a frame, so at most a frame before --start, and ends where it
     was asked to, to the sample. The codes stay as they are, but the decoder begins afresh: the first half
     second may sound slightly different from the same place in the whole file.
 
@@ -57,7 +58,7 @@ def cut(
     if not quiet and output != STREAM:
         at = span[0] if span else first * header.model_rate // header.sample_rate // header.hop
         length = clock(done.n_samples / header.sample_rate)
-        shared.say(f"{called(output)}: {length} from {clock(header.seconds(at))} on, frame {at}")
+        streams.say(f"{called(output)}: {length} from {clock(header.seconds(at))} on, frame {at}")
 
 
 def _frames(text: str | None) -> tuple[int, int | None] | None:

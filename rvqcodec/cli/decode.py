@@ -2,37 +2,27 @@
 
 import click
 
-from rvqcodec.cli import options, shared
+from rvqcodec.audio.formats import MAX_RATE, MIN_RATE, NAMED, RAW_FORMATS, SHOWN_ENDINGS
+from rvqcodec.cli import options, streams
+from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.jobs import name_of, run_jobs
 from rvqcodec.cli.names import Job, plan
-from rvqcodec.cli.shared import STREAM, Batch
+from rvqcodec.cli.options import Seconds
+from rvqcodec.cli.streams import STREAM
+from rvqcodec.cli.text import clock
 from rvqcodec.errors import RvqError
 from rvqcodec.types import Progress
-
-
-class Seconds(click.ParamType):
-    """Seconds as 90, 1:30 or 1:02:03.5."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            parts = [float(part) for part in str(value).split(":")]
-            if len(parts) > 3 or not all(0 <= part < 1e9 for part in parts):
-                raise ValueError
-        except ValueError:
-            self.fail(f"{value!r} is no time; write seconds (90), 1:30 or 1:02:03.5", param, ctx)
-        return sum(part * 60**place for place, part in enumerate(reversed(parts)))
 
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
-    "-o", "--output", metavar="PATH", help="Result: a file (.wav, .flac, .ogg, .opus, .raw), a folder, or - for stdout."
+    "-o",
+    "--output",
+    metavar="PATH",
+    help=f"Result: a file ({', '.join(SHOWN_ENDINGS)}), a folder, or - for stdout.",
 )
-@click.option(
-    "--to", type=click.Choice(["wav", "flac", "ogg"]), help="Kind of result where no file name says it.  [default: wav]"
-)
+@click.option("--to", type=click.Choice(NAMED), help="Kind of result where no file name says it.  [default: wav]")
 @click.option(
     "-q",
     "--codebooks",
@@ -42,7 +32,7 @@ class Seconds(click.ParamType):
 )
 @click.option(
     "--rate",
-    type=click.IntRange(8000, 192000),
+    type=click.IntRange(MIN_RATE, MAX_RATE),
     metavar="HZ",
     help="Sample rate of the result.  [default: as the original]",
 )
@@ -53,7 +43,7 @@ class Seconds(click.ParamType):
 @click.option(
     "--format",
     "sample_format",
-    type=click.Choice(["s16le", "f32le"]),
+    type=click.Choice(list(RAW_FORMATS)),
     default="s16le",
     show_default=True,
     help="Sample format of --raw output.",
@@ -81,7 +71,7 @@ class Seconds(click.ParamType):
 )
 @options.FORCE
 @options.QUIET
-@shared.guarded
+@guarded
 def decode(
     inputs: tuple[str, ...], output: str | None, to: str | None, codebooks: int | None, rate: int | None,
     subtype: str | None, start: float, duration: float | None, raw: bool, sample_format: str, salvage: bool,
@@ -114,15 +104,15 @@ def decode(
             subtype=sample_format if raw else subtype,
             salvage=salvage,
         )
-        source = shared.stdin() if job.source == STREAM else job.source
+        source = streams.stdin() if job.source == STREAM else job.source
         report = decode_file(source, job.target, options, force=force, progress=progress)
         if report.clipped:
-            shared.say(f"{name_of(job.source)}: {report.clipped:,} samples over full scale were limited")
+            streams.say(f"{name_of(job.source)}: {report.clipped:,} samples over full scale were limited")
         for damage in report.losses:
-            shared.say(f"{name_of(job.source)}: {damage}")
+            streams.say(f"{name_of(job.source)}: {damage}")
         if report.losses:
             raise RvqError(f"{len(report.losses)} damaged places; the result has silence there")
-        return shared.clock(report.seconds)
+        return clock(report.seconds)
 
     run_jobs(work, run, force=force, workers=jobs, batch=batch, quiet=quiet, label="decode")
     batch.finish()

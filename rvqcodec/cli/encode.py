@@ -2,10 +2,13 @@
 
 import click
 
-from rvqcodec.cli import options, shared
+from rvqcodec.audio.formats import RAW_FORMATS, READ_ENDINGS
+from rvqcodec.cli import options, streams
+from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.jobs import run_jobs
-from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
-from rvqcodec.cli.shared import STREAM, Batch
+from rvqcodec.cli.names import Job, plan
+from rvqcodec.cli.streams import STREAM
+from rvqcodec.cli.text import clock
 from rvqcodec.codes import bitrate as bitrates
 from rvqcodec.types import Progress
 
@@ -16,14 +19,14 @@ from rvqcodec.types import Progress
     "-b",
     "--bitrate",
     metavar="KBPS",
-    help="The most that the payload takes: 6kbps, 6k, 6 or 6000; 0.375 to 12 kbps a channel.  [default: 6kbps]",
+    help="The most that the codes take: 6kbps, 6k, 6 or 6000; see `rvq models` for the range.  [default: 6kbps]",
 )
 @click.option(
     "-q",
     "--codebooks",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Codebooks a frame, over all channels, 0.375 kbps each; instead of -b.",
+    help="Codebooks a frame, over all channels; instead of -b.",
 )
 @click.option("-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.")
 @click.option("--mono", is_flag=True, help="Mix all channels down to one.")
@@ -33,7 +36,7 @@ from rvqcodec.types import Progress
     "--chunk",
     type=click.FloatRange(0.1, 10),
     metavar="SECONDS",
-    help="Length of a chunk: what one error costs, and the delay in a pipe.  [default: 3.4]",
+    help="Length of a chunk: what one error costs, and the delay in a pipe.  [default: 128 frames, some 3 s]",
 )
 @click.option(
     "--tag",
@@ -48,7 +51,7 @@ from rvqcodec.types import Progress
 @click.option(
     "--format",
     "sample_format",
-    type=click.Choice(["s16le", "f32le"]),
+    type=click.Choice(list(RAW_FORMATS)),
     default="s16le",
     show_default=True,
     help="Sample format of --raw input.",
@@ -66,7 +69,7 @@ from rvqcodec.types import Progress
 @click.option("--verify", is_flag=True, help="Read back what was written and compare.")
 @options.FORCE
 @options.QUIET
-@shared.guarded
+@guarded
 def encode(
     inputs: tuple[str, ...], bitrate: str | None, codebooks: int | None, output: str | None, mono: bool,
     model: str | None, device: str, chunk: float | None, tags: tuple[str, ...], raw: bool,
@@ -88,7 +91,7 @@ def encode(
     if raw and (rate is None or channels is None):
         raise click.UsageError("--raw needs --rate and --channels")
     batch = Batch()
-    work = plan(inputs, output, ending=".rvq", accepts=AUDIO_ENDINGS, recursive=recursive, batch=batch)
+    work = plan(inputs, output, ending=".rvq", accepts=READ_ENDINGS, recursive=recursive, batch=batch)
     if verify and any(job.target == STREAM for job in work):
         raise click.UsageError("--verify needs a file to read back; give one with -o")
 
@@ -107,12 +110,12 @@ def encode(
             raw=RawFormat(rate or 0, channels or 0, sample_format) if raw else None,
             verify=verify,
         )
-        target = shared.stdout() if job.target == STREAM else job.target
+        target = streams.stdout() if job.target == STREAM else job.target
         report = encode_file(job.source, target, wanted, force=force, progress=progress)
         for warning in report.warnings:
-            shared.say(warning)
+            streams.say(warning)
         kbps = bitrates.format_kbps(8 * report.file_bytes / report.seconds) if report.n_samples else "empty"
-        return f"{shared.clock(report.seconds)}, {report.file_bytes:,} bytes, {kbps}"
+        return f"{clock(report.seconds)}, {report.file_bytes:,} bytes, {kbps}"
 
     run_jobs(work, run, force=force, workers=jobs, batch=batch, quiet=quiet, label="encode")
     batch.finish()

@@ -4,17 +4,17 @@ import json
 
 import click
 
-from rvqcodec.cli import shared
+from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.pipes import called, reading
-from rvqcodec.cli.shared import Batch
-from rvqcodec.codes.describe import as_dict, as_text, describe, printable
+from rvqcodec.cli.text import as_text, printable
+from rvqcodec.codes.describe import as_dict, describe
 
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each file, one to a line.")
 @click.option("--verbose", is_flag=True, help="List every chunk too.")
-@shared.guarded
+@guarded
 def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> None:
     """Describe .rvq files: model, length, rates, codebooks, true bitrates, tags, damage.
 

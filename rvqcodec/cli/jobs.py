@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
 from rvqcodec import types
+from rvqcodec.cli.errors import Batch, Stopped
 from rvqcodec.cli.names import Job, check_target
-from rvqcodec.cli.shared import STREAM, Batch, Progress, Stopped, say, stdin, stdout
+from rvqcodec.cli.progress import Bar
+from rvqcodec.cli.streams import STREAM, say, stdin, stdout
 
 # Takes a job and a function that is told (seconds done, seconds in all or None); gives a line on the result.
 Run = Callable[[Job, types.Progress], str]
@@ -22,7 +24,7 @@ def run_jobs(
         _run_at_once(jobs, run, force=force, workers=workers, batch=batch, quiet=quiet, label=label)
         return
     for job in jobs:
-        with batch.item(name_of(job.source)), Progress(label=label, unit="s", quiet=quiet) as progress:
+        with batch.item(name_of(job.source)), Bar(label=label, unit="s", quiet=quiet) as progress:
             check(job, force=force)
             line = run(job, progress.to)
             progress.close()
@@ -58,7 +60,7 @@ def _run_at_once(
             raise Stopped
 
     with (
-        Progress(label=label, unit="file", quiet=quiet) as progress,
+        Bar(label=label, unit="file", quiet=quiet) as progress,
         ThreadPoolExecutor(workers, initializer=_share_cores, initargs=(workers,)) as pool,
     ):
         futures: dict[Future[str], Job] = {pool.submit(one, job): job for job in jobs}

@@ -8,14 +8,9 @@ from pathlib import Path
 import click
 
 from rvqcodec import files
-from rvqcodec.cli.shared import STREAM, Batch
+from rvqcodec.cli.errors import Batch
+from rvqcodec.cli.streams import STREAM
 from rvqcodec.errors import RvqError
-
-# What `-r` takes from a folder, and what a result's name drops; other names are kept whole.
-AUDIO_ENDINGS = (
-    ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".snd",
-    ".caf", ".w64", ".rf64", ".raw", ".pcm",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,6 +90,14 @@ def check_target(job: Job, *, force: bool) -> None:
         raise RvqError(f"{job.target} exists; use -f to overwrite it")
     if job.into_folder:
         os.makedirs(os.path.dirname(job.target) or ".", exist_ok=True)
+
+
+def refuse_existing(target: str, *, force: bool) -> None:
+    """Raise RvqError when a result would overwrite a file, or has no folder to go to."""
+    if Path(target).exists() and not force:
+        raise RvqError(f"{target} exists; use -f to overwrite it")
+    if not Path(target).absolute().parent.is_dir():
+        raise RvqError(f"{target}: there is no such folder")
 
 
 def _files_below(folder: Path, accepts: Collection[str]) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import click
 
-from rvqcodec.cli.shared import STREAM
+from rvqcodec.cli.streams import STREAM
 from rvqcodec.codes import bitrate as bitrates
 
 DEVICE = click.option(
@@ -23,6 +23,21 @@ RESULT = click.option(
     show_default=True,
     help="Result: a file, or - for stdout.",
 )
+
+
+class Seconds(click.ParamType):
+    """Seconds as 90, 1:30 or 1:02:03.5."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            parts = [float(part) for part in str(value).split(":")]
+            if len(parts) > 3 or not all(0 <= part < 1e9 for part in parts):
+                raise ValueError
+        except ValueError:
+            self.fail(f"{value!r} is no time; write seconds (90), 1:30 or 1:02:03.5", param, ctx)
+        return sum(part * 60**place for place, part in enumerate(reversed(parts)))
 
 
 def asked_bitrate(text: str | None, model: str | None) -> int:

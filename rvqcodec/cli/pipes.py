@@ -4,9 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from rvqcodec.cli import shared
+from rvqcodec.cli import streams
 from rvqcodec.cli.names import Job, check_target
-from rvqcodec.cli.shared import STREAM
+from rvqcodec.cli.streams import STREAM
 from rvqcodec.errors import FormatError, RvqError
 
 
@@ -28,7 +28,7 @@ def reading(name: str) -> Iterator[BinaryIO]:
     """An input as bytes, its faults with its name."""
     with naming(name):
         if name == STREAM:
-            yield shared.stdin()
+            yield streams.stdin()
         else:
             with open(name, "rb") as file:
                 yield file
@@ -38,7 +38,7 @@ def reading(name: str) -> Iterator[BinaryIO]:
 def writing(job: Job, *, force: bool) -> Iterator[BinaryIO]:
     """The result of an input as bytes; a file gets its name only when all went well."""
     if job.target == STREAM:
-        yield shared.stdout()
+        yield streams.stdout()
         return
     check_target(job, force=force)
     from rvqcodec import files  # not above: verbs that only read start faster

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from rvqcodec.cli import shared
-from rvqcodec.cli.compare import refuse_existing
+from rvqcodec.cli import streams
+from rvqcodec.cli.errors import guarded
+from rvqcodec.cli.names import refuse_existing
 
 
 @click.command()
@@ -14,7 +15,7 @@ from rvqcodec.cli.compare import refuse_existing
 @click.option("--title", help="Heading of the page.  [default: from the run's name]")
 @click.option("--codecs", metavar="LIST", default="", help="Show only these: rvq, opus, 'opus 12', ...")
 @click.option("-f", "--force", is_flag=True, help="Overwrite a page that exists.")
-@shared.guarded
+@guarded
 def report(run: str, output: str | None, title: str | None, codecs: str, force: bool) -> None:
     """Make an HTML page of RUN.json: figures, curves, players side by side with spectrograms.
 
@@ -34,4 +35,4 @@ def report(run: str, output: str | None, title: str | None, codecs: str, force: 
     page = make_page(document, source.parent, title=heading, codecs=chosen).encode()
     with files.replacing(target, force=force) as sink:
         sink.write(page)
-    shared.say(f"{target}: {len(page) / 1e6:.1f} MB")
+    streams.say(f"{target}: {len(page) / 1e6:.1f} MB")

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rvqcodec.cli import options, shared
-from rvqcodec.cli.compare import judged_metrics, refuse_existing
+from rvqcodec.cli import options, streams
+from rvqcodec.cli.compare import judged_metrics
+from rvqcodec.cli.errors import guarded
+from rvqcodec.cli.names import refuse_existing
+from rvqcodec.cli.progress import Bar
 
 if TYPE_CHECKING:
     from rvqcodec.report.recording import Recording
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     help="Keep figures and audio for `rvq report`; the audio goes to a folder beside it.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite a run that exists.")
-@shared.guarded
+@guarded
 def roundtrip(
     source: str, bitrate: str, mono: bool, model: str | None, device: str, visqol: bool, fast: bool,
     as_json: bool, out: str | None, force: bool,
@@ -52,7 +55,7 @@ def roundtrip(
     from rvqcodec.errors import AudioError
 
     asked = sorted({options.asked_bitrate(text, model) for text in bitrate.split(",")})
-    if source == shared.STREAM:
+    if source == streams.STREAM:
         raise AudioError("stdin can be read only once; save it to a file first")
     if out:
         refuse_existing(out, force=force)
@@ -74,7 +77,7 @@ def _measure(
     original: "Recording", source: str, asked: list[int], mono: bool, model: str | None, device: str,
     visqol: bool, fast: bool, out: Path | None,
 ) -> "Run":  # fmt: skip
-    from rvqcodec.metrics import PERCEPTUAL, measure
+    from rvqcodec.report.metrics import PERCEPTUAL, measure
     from rvqcodec.report.recording import make_alike
     from rvqcodec.report.roundtrip import code_file
     from rvqcodec.report.run import Row, Run, keep_audio, save_run
@@ -84,7 +87,7 @@ def _measure(
     rows = []
     with (
         tempfile.TemporaryDirectory(prefix="rvq-") as folder,
-        shared.Progress(label="roundtrip", unit="bitrate", quiet=False) as progress,
+        Bar(label="roundtrip", unit="bitrate", quiet=False) as progress,
     ):
         for bits_per_second in asked:
             result = code_file(source, Path(folder), bits_per_second, mono=mono, model=model, device=device)

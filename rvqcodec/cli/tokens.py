@@ -6,22 +6,24 @@ import tempfile
 
 import click
 
-from rvqcodec.cli import options, shared
+from rvqcodec.audio.formats import MAX_RATE, MIN_RATE, NAMED, READ_ENDINGS
+from rvqcodec.cli import options, streams
+from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.jobs import name_of, run_jobs
-from rvqcodec.cli.names import AUDIO_ENDINGS, Job, plan
+from rvqcodec.cli.names import Job, plan
 from rvqcodec.cli.pipes import reading, writing
-from rvqcodec.cli.shared import STREAM, Batch
+from rvqcodec.cli.streams import STREAM
+from rvqcodec.cli.text import clock
 from rvqcodec.codes.grid import Codes
 from rvqcodec.codes.tokenfile import FORMATS, dump, layout_of, load
 from rvqcodec.codes.tokens import PATTERNS, Layout, deinterleave
-from rvqcodec.container import MAX_N_Q, Header
+from rvqcodec.container import MAX_CHANNELS, MAX_N_Q, Header
 from rvqcodec.container.header import MAGIC
 from rvqcodec.errors import FormatError, RvqError
 from rvqcodec.models import cards
 from rvqcodec.types import Progress
 
 ENDINGS = {".npz": "npz", ".npy": "npy", ".jsonl": "jsonl"}
-AUDIO = ("wav", "flac", "ogg")
 
 
 @click.group()
@@ -64,7 +66,7 @@ def tokens() -> None:
 @click.option("-r", "--recursive", is_flag=True, help="Take the audio and .rvq files in folders, and below.")
 @options.FORCE
 @options.QUIET
-@shared.guarded
+@guarded
 def encode(
     inputs: tuple[str, ...], output: str | None, to: str | None, pattern: str, boundaries: bool,
     bitrate: str | None, codebooks: int | None, mono: bool, model: str | None, device: str, recursive: bool,
@@ -81,7 +83,7 @@ def encode(
         raise click.UsageError(f"-o {output}: must end in {', '.join(ENDINGS)}; or name the kind with --to")
     file_format = to or ENDINGS.get(ending or "")
     batch = Batch()
-    accepts = {*AUDIO_ENDINGS, ".rvq"}
+    accepts = {*READ_ENDINGS, ".rvq"}
     name = f".{file_format or 'npz'}"
     work = plan(inputs, output, ending=name, accepts=accepts, recursive=recursive, batch=batch)
 
@@ -99,7 +101,7 @@ def encode(
                 out.write(piece)
         line = _size(codes, layout)
         if job.target == STREAM and not quiet:
-            shared.say(line, prefix="")
+            streams.say(line, prefix="")
         return line
 
     run_jobs(work, run, force=force, workers=1, batch=batch, quiet=quiet, label="encode")
@@ -112,7 +114,7 @@ def encode(
     "-o", "--output", metavar="PATH", help="Result: a file (.rvq, .wav, .flac, .ogg), a folder, or - for stdout."
 )
 @click.option(
-    "--to", type=click.Choice(["rvq", *AUDIO]), help="Kind of result where no file name says it.  [default: rvq]"
+    "--to", type=click.Choice(["rvq", *NAMED]), help="Kind of result where no file name says it.  [default: rvq]"
 )
 @click.option(
     "--lenient", is_flag=True, help="Do not look at the cells between the codes, which a model may fill freely."
@@ -123,18 +125,21 @@ def encode(
 @click.option(
     "-q",
     "--codebooks",
-    type=click.IntRange(1, 32),
+    type=click.IntRange(1, MAX_N_Q),
     metavar="K",
     help="For .npy: codebooks of each channel; only flatten needs it.",
 )
-@click.option("--channels", type=click.IntRange(1, 8), metavar="N", help="For .npy: channels.  [default: 1]")
+@click.option("--channels", type=click.IntRange(1, MAX_CHANNELS), metavar="N", help="For .npy: channels.  [default: 1]")
 @click.option(
-    "--rate", type=click.IntRange(8000, 192000), metavar="HZ", help="For .npy: sample rate.  [default: the model's]"
+    "--rate",
+    type=click.IntRange(MIN_RATE, MAX_RATE),
+    metavar="HZ",
+    help="For .npy: sample rate.  [default: the model's]",
 )
 @options.DEVICE
 @options.FORCE
 @options.QUIET
-@shared.guarded
+@guarded
 def decode(
     inputs: tuple[str, ...], output: str | None, to: str | None, lenient: bool, model: str | None, pattern: str | None,
     boundaries: bool, codebooks: int | None, channels: int | None, rate: int | None, device: str, force: bool,
@@ -146,8 +151,9 @@ def decode(
     Model id, weights, rates and lengths are checked. .npy holds nothing but tokens: say the rest by options.
     """
     kind = to or (_ending(output) or ".rvq")[1:]
-    if kind not in ("rvq", *AUDIO):
-        raise click.UsageError(f"-o {output}: must end in .rvq, .wav, .flac or .ogg; or name the kind with --to")
+    if kind not in ("rvq", *NAMED):
+        kinds = ", ".join(f".{name}" for name in ("rvq", *NAMED))
+        raise click.UsageError(f"-o {output}: must end in {kinds}; or name the kind with --to")
     batch = Batch()
     work = plan(inputs, output, ending=f".{kind}", accepts=ENDINGS, batch=batch)
     described = (model, pattern, codebooks, channels, rate)
@@ -171,7 +177,7 @@ def decode(
                 codes.write(out)
         else:
             _to_audio(codes, job, kind, device, progress, force=force)
-        return f"{codes.n_q} codebooks x {codes.frames} frames, {shared.clock(_seconds(codes))}"
+        return f"{codes.n_q} codebooks x {codes.frames} frames, {clock(_seconds(codes))}"
 
     run_jobs(work, run, force=force, workers=1, batch=batch, quiet=quiet, label="decode")
     batch.finish()
@@ -190,7 +196,7 @@ def _is_rvq(source: str) -> bool:
         with open(source, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     spool = tempfile.TemporaryFile(prefix="rvq-")  # noqa: SIM115
-    shutil.copyfileobj(shared.stdin(), spool)
+    shutil.copyfileobj(streams.stdin(), spool)
     spool.seek(0)
     found = spool.read(len(MAGIC)) == MAGIC
     spool.seek(0)
@@ -213,7 +219,7 @@ def _codes_of_audio(
     wanted = EncodeOptions(bitrate=bits, n_q=codebooks, mono=mono, model=model, device=device)
     codes, warnings = encode_codes(source, wanted, progress=progress)
     for warning in warnings:
-        shared.say(warning)
+        streams.say(warning)
     return codes
 
 
@@ -223,7 +229,7 @@ def _to_audio(codes: Codes, job: Job, kind: str, device: str, progress: Progress
     wanted = DecodeOptions(device=device, format=kind)
     report = decode_file(codes, job.target, wanted, force=force, progress=progress)
     if report.clipped:
-        shared.say(f"{name_of(job.source)}: {report.clipped:,} samples over full scale were limited")
+        streams.say(f"{name_of(job.source)}: {report.clipped:,} samples over full scale were limited")
 
 
 def _header(model: str | None, channels: int, rate: int | None) -> Header:
@@ -260,5 +266,5 @@ def _seconds(codes: Codes) -> float:
 def _size(codes: Codes, layout: Layout) -> str:
     steps = layout.steps(codes.frames)
     channels = "" if len(codes.codes) == 1 else f"{len(codes.codes)} channels x "
-    grid = f"{channels}{codes.n_q} codebooks x {codes.frames} frames, {shared.clock(_seconds(codes))}"
+    grid = f"{channels}{codes.n_q} codebooks x {codes.frames} frames, {clock(_seconds(codes))}"
     return f"{grid}; {layout.pattern}: {steps:,} steps x {layout.streams} tokens = {steps * layout.streams:,}"

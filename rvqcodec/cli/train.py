@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rvqcodec.cli import shared
+from rvqcodec.cli import streams
+from rvqcodec.cli.errors import guarded
+from rvqcodec.cli.progress import Bar
+from rvqcodec.cli.text import clock
 from rvqcodec.cli.traintools import TOOLS, cached_arrays, folder_option, print_figures, set_threads
 from rvqcodec.errors import RvqError
 
@@ -55,7 +58,7 @@ if TYPE_CHECKING:
 @click.option("--no-figures", is_flag=True, help="Do not measure the held-out files at the end.")
 @click.option("--quiet", is_flag=True, help="Print only warnings, errors and figures.")
 @click.pass_context
-@shared.guarded
+@guarded
 def train(
     ctx: click.Context,
     data: Path | None,
@@ -112,18 +115,18 @@ def train(
 
     def say(line: str) -> None:
         if line and not quiet:
-            shared.say(f"{out}: {line}")
+            streams.say(f"{out}: {line}")
 
     trainer = begin(request, Pool(trained, new_config(config).sample_rate), say=say)
     say(f"training on {len(trained)} files, {len(arrays) - len(trained)} held out; {describe(trainer)}")
     if compiled:
         trainer.compile_blocks()
     before = trainer.progress.step, trainer.progress.seconds
-    with shared.Progress(label="training", unit="%", quiet=quiet) as bar:
+    with Bar(label="training", unit="%", quiet=quiet) as bar:
         stopped = run(trainer, shown=lambda share: bar.to(100 * share, 100))
     say(speed(trainer, *before))
     if stopped is not None:
-        shared.say(f"{out}: saved at step {trainer.progress.step}; --resume goes on")
+        streams.say(f"{out}: saved at step {trainer.progress.step}; --resume goes on")
         os.kill(os.getpid(), signal.Signals(stopped))
         return
     if not no_figures:
@@ -148,7 +151,7 @@ def speed(trainer: "Trainer", step: int, seconds: float) -> str:
         return ""
     config, options = trainer.network.config, trainer.options
     audio = steps * options.batch * options.sub_frames * config.sub_frame / config.sample_rate
-    return f"{steps} steps in {shared.clock(took)}, {audio / took:.1f} s of audio trained a second"
+    return f"{steps} steps in {clock(took)}, {audio / took:.1f} s of audio trained a second"
 
 
 for tool in TOOLS:

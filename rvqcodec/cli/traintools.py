@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rvqcodec.cli import shared
+from rvqcodec.cli import streams
+from rvqcodec.cli.errors import guarded
+from rvqcodec.cli.progress import Bar
 from rvqcodec.errors import RvqError
 
 if TYPE_CHECKING:
@@ -49,8 +51,8 @@ def cached_arrays(data: Path, cache: Path, sample_rate: int, *, quiet: bool) -> 
     """The folder's audio as cached arrays, with a progress bar."""
     from rvqcodec.training.data import build_cache
 
-    with shared.Progress(label="decoding", unit="files", quiet=quiet) as bar:
-        return build_cache(data, cache, sample_rate, warn=shared.say, shown=bar.to)
+    with Bar(label="decoding", unit="files", quiet=quiet) as bar:
+        return build_cache(data, cache, sample_rate, warn=streams.say, shown=bar.to)
 
 
 def set_threads(threads: int | None) -> None:
@@ -67,7 +69,7 @@ def print_figures(model: "Model", arrays: list[Path], step: int | None, log: Pat
 
     clips = held_out_clips(arrays, model.facts.model_rate)
     if not clips:
-        shared.say("no file is held out (every 25th is, by the hash of its name): no figures")
+        streams.say("no file is held out (every 25th is, by the hash of its name): no figures")
         return
     most = model.facts.max_n_q
     rows = figures(model, clips, sorted({max(1, most // 8), most // 4, most // 2, most}))
@@ -85,7 +87,7 @@ def print_figures(model: "Model", arrays: list[Path], step: int | None, log: Pat
 @folder_option("--cache", help="Where decoded audio is kept.", must_exist=False, required=True)
 @model_options
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
-@shared.guarded
+@guarded
 def figures(data: Path, cache: Path, model: str | None, checkpoint: Path | None, threads: int | None) -> None:
     """Measure the held-out files of a folder: a row per number of codebooks."""
     set_threads(threads)
@@ -104,7 +106,7 @@ def figures(data: Path, cache: Path, model: str | None, checkpoint: Path | None,
 )
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@shared.guarded
+@guarded
 def usage(
     data: Path,
     cache: Path,
@@ -120,7 +122,7 @@ def usage(
     set_threads(threads)
     chosen = chosen_model(model, checkpoint)
     arrays = cached_arrays(data, cache, chosen.facts.model_rate, quiet=False)
-    with shared.Progress(label="encoding", unit="excerpts", quiet=False) as bar:
+    with Bar(label="encoding", unit="excerpts", quiet=False) as bar:
         found = measure_usage(chosen, arrays, seconds=60 * minutes if minutes else None, shown=bar.to)
     if as_json:
         fields = {"frames": found.frames, "bits": found.code_bits, "entropy": found.entropy, "unused": found.unused}
@@ -144,7 +146,7 @@ def usage(
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
 @click.option("--compile", "compiled", is_flag=True, help="Let torch.compile fuse the network's blocks.")
-@shared.guarded
+@guarded
 def profile(
     data: Path,
     cache: Path,
@@ -185,7 +187,7 @@ def profile(
 @click.command()
 @click.argument("run", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Image: .png, .svg or .pdf.")
-@shared.guarded
+@guarded
 def plot(run: Path, output: Path) -> None:
     """Draw the curves of a run from its log (needs matplotlib)."""
     from rvqcodec.training.curves import draw
@@ -207,7 +209,7 @@ def plot(run: Path, output: Path) -> None:
 @click.option("--licence", default="CC BY-SA 4.0", show_default=True, help="Of the weights.")
 @click.option("--note", "notes", metavar="KEY=TEXT", multiple=True, help="More about the training; may be repeated.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite weights of that name.")
-@shared.guarded
+@guarded
 def export(
     checkpoint: Path,
     model_id: str,
@@ -251,7 +253,7 @@ def bytes_of(text: str) -> int:
 @click.argument("source", metavar="PATH", type=click.Path(exists=True, path_type=Path))
 @folder_option("--to", help="Where the pieces go.", must_exist=False, required=True)
 @click.option("--piece", default="60MiB", show_default=True, metavar="SIZE", help="The most that a piece takes.")
-@shared.guarded
+@guarded
 def pack(source: Path, to: Path, piece: str) -> None:
     """Cut a corpus or a run into pieces that travel, with their hashes."""
     from rvqcodec.training import travel
@@ -262,12 +264,12 @@ def pack(source: Path, to: Path, piece: str) -> None:
 @click.command()
 @click.argument("listing", metavar="NAME.pieces.json", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @folder_option("--to", help="Where what was packed goes.", must_exist=False, required=True)
-@shared.guarded
+@guarded
 def unpack(listing: Path, to: Path) -> None:
     """Check the pieces that lie beside NAME.pieces.json and put them together again."""
     from rvqcodec.training import travel
 
-    with shared.Progress(label="checking", unit="B", quiet=False) as bar:
+    with Bar(label="checking", unit="B", quiet=False) as bar:
         target = travel.unpack(listing, to, shown=bar.to)
     click.echo(target)
 
@@ -275,7 +277,7 @@ def unpack(listing: Path, to: Path) -> None:
 @click.command()
 @click.argument("manifest", metavar="MANIFEST.tsv", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The CREDITS.md to write.")
-@shared.guarded
+@guarded
 def credits(manifest: Path, output: Path) -> None:
     """Write the credits of a corpus: every source with commit, licences, files and hours."""
     from rvqcodec.training import credits as crediting

@@ -2,10 +2,11 @@
 
 import click
 
-from rvqcodec.cli import options, shared
+from rvqcodec.cli import options, streams
+from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.names import plan
 from rvqcodec.cli.pipes import called, reading, writing
-from rvqcodec.cli.shared import STREAM, Batch
+from rvqcodec.cli.streams import STREAM
 from rvqcodec.codes import bitrate as bitrates
 from rvqcodec.codes.bitrate import format_kbps
 from rvqcodec.codes.edit import trim as trim_file
@@ -26,7 +27,7 @@ from rvqcodec.container import Reader
 @click.option("-r", "--recursive", is_flag=True, help="Take the .rvq files in folders, and below.")
 @options.FORCE
 @options.QUIET
-@shared.guarded
+@guarded
 def trim(
     inputs: tuple[str, ...], bitrate: str | None, codebooks: int | None, output: str | None, recursive: bool,
     force: bool, quiet: bool,
@@ -48,10 +49,10 @@ def trim(
             header = reader.header
             total = codebooks or bitrates.total_n_q(bits or 0, header.coded_channels, header.facts)
             if total > header.total_n_q and not quiet:
-                shared.say(f"{called(job.source)}: has only {header.total_n_q} codebooks a frame and stays as it is")
+                streams.say(f"{called(job.source)}: has only {header.total_n_q} codebooks a frame and stays as it is")
             with writing(job, force=force) as out:
                 done = trim_file(reader, out, total)
             if not quiet and job.target != STREAM:
                 rate = done.total_bytes * 8 * header.sample_rate / done.n_samples if done.n_samples else 0
-                shared.say(f"{job.target}: {done.total_bytes:,} bytes, {format_kbps(round(rate, -1))}")
+                streams.say(f"{job.target}: {done.total_bytes:,} bytes, {format_kbps(round(rate, -1))}")
     batch.finish()

@@ -5,10 +5,9 @@ import sys
 
 import click
 
-from rvqcodec.cli import shared
+from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.pipes import called, reading
-from rvqcodec.cli.shared import Batch
-from rvqcodec.codes.describe import clock, printable
+from rvqcodec.cli.text import clock, printable
 from rvqcodec.codes.verify import Fault, Verdict
 from rvqcodec.codes.verify import verify as check
 
@@ -18,7 +17,7 @@ from rvqcodec.codes.verify import verify as check
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each file, one to a line.")
 @click.option("--decode", "decoding", is_flag=True, help="Decode each file too, which needs its model.")
 @click.option("--quiet", is_flag=True, help="Print only what is wrong.")
-@shared.guarded
+@guarded
 def verify(inputs: tuple[str, ...], as_json: bool, decoding: bool, quiet: bool) -> None:
     """Check .rvq files: every header, chunk, checksum, count and padding bit.
 

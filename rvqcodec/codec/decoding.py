@@ -112,6 +112,12 @@ def decoded(
     yield from decoder.flush(chunks.n_samples)
 
 
+def decode_samples(chunks: Source, options: DecodeOptions, *, model: Model | None = None) -> Samples:
+    """The wanted samples of a recording in one array, float32 [C, n]; otherwise as `decoded`."""
+    blocks = decoded(chunks, Span(chunks.header, options), options, model=model)
+    return np.concatenate([np.zeros((chunks.header.channels, 0), np.float32), *blocks], axis=1)
+
+
 class Span:
     """Which samples of a recording are wanted, at the wanted rate: from `first` up to `last`, where that is known."""
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from rvqcodec.codes.bitrate import format_kbps
 from rvqcodec.container import Damage, Header, Reader
 from rvqcodec.container.blocks import RawChunk
 from rvqcodec.container.header import VERSION
@@ -149,67 +148,3 @@ def as_dict(description: Description) -> dict[str, Any]:
             for x in d.chunks
         ]
     return result
-
-
-def as_text(description: Description) -> list[str]:
-    """A description as lines for people, control characters escaped."""
-    d, h = description, description.header
-    longest = f"{h.frames_per_chunk} frames, {h.seconds(h.frames_per_chunk):.2f} s"
-    channels = {"mono": "mono", "mid-side": "stereo (mid and side)"}.get(h.coding, f"{h.channels} channels")
-    rows = [
-        ("model", f"{h.model_id}, weights {h.weights_hash.hex()}"),
-        ("audio", f"{clock(d.seconds)} ({d.n_samples:,} samples), {h.sample_rate:,} Hz, {channels}"),
-        ("codebooks", f"{h.total_n_q} of {h.code_bits} bits, {d.frame_rate:g} frames/s: {_shares(d)}"),
-        ("bitrate", f"{format_kbps(d.payload_bitrate)} codes, {format_kbps(d.total_bitrate)} in all"
-                    f" ({_overhead(d):.2f} % of it container)"),
-        ("size", f"{d.total_bytes:,} bytes, 1/{d.ratio:.0f} of 16-bit PCM"),
-        ("chunks", f"{d.n_chunks:,} of up to {longest}"),
-    ]  # fmt: skip
-    if not d.n_samples:
-        rows[3] = ("bitrate", f"{format_kbps(d.nominal_bitrate)} at most; there is no audio")
-        rows[4] = ("size", f"{d.total_bytes:,} bytes")
-    if h.first_frame:
-        rows.append(("part", f"of a longer recording, from its frame {h.first_frame:,} on"))
-    rows += [("tag", f"{key}={value}") for key, value in h.tags]
-    for x in d.chunks:
-        shares = "+".join(map(str, x.n_q))
-        level = f", balance {x.balance} dB" if h.coding == "mid-side" else ""
-        span = f"frames {x.start_frame:,} to {x.start_frame + x.frames - 1:,}"
-        rows.append(("chunk", f"at byte {x.position:,}: {span}, {shares} codebooks{level}, {x.size:,} bytes"))
-    rows += [("damage", damage_line(h, x)) for x in d.damage]
-    return [f"  {name:<10} {printable(text)}" for name, text in rows]
-
-
-def damage_line(header: Header, damage: Damage) -> str:
-    """What is damaged and how much is lost, in one line."""
-    lost = "nothing lost"
-    if damage.frames:
-        start, length = header.seconds(damage.start_frame), header.seconds(damage.frames)
-        lost = f"{length:.2f} s lost from {clock(start)}"
-    return f"at byte {damage.position:,}: {damage.reason}; {lost}"
-
-
-def clock(seconds: float) -> str:
-    """3723.5 -> "1:02:03.500"."""
-    milli = round(seconds * 1000)
-    hours, minutes, rest = milli // 3600000, milli // 60000 % 60, milli % 60000 / 1000
-    return f"{hours}:{minutes:02d}:{rest:06.3f}" if hours else f"{minutes}:{rest:06.3f}"
-
-
-def printable(text: str) -> str:
-    """Text that cannot move a terminal's cursor or turn its writing around: such characters are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def _shares(d: Description) -> str:
-    names = {"mono": ("mono",), "mid-side": ("mid", "side")}.get(
-        d.header.coding, tuple(f"channel {c + 1}" for c in range(d.header.channels))
-    )
-    parts = []
-    for name, x in zip(names, d.codebooks, strict=True):
-        parts.append(f"{name} {x.least}" if x.least == x.most else f"{name} {x.least} to {x.most} (mean {x.mean:.1f})")
-    return ", ".join(parts)
-
-
-def _overhead(d: Description) -> float:
-    return 100 * (d.total_bytes - d.payload_bytes) / d.total_bytes

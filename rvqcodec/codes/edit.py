@@ -119,7 +119,7 @@ class Joiner:
 
     `headers` are those of all files, in order; `append` then takes a reader for each. All frames are
     kept, so that between the audio of one file and that of the next stands what is left of the last frame
-    and the codec's pre-skip (`gaps`: in seconds, 13 to 40 ms at 44.1 kHz): nearly silent after a whole
+    and the codec's pre-skip (`gaps`, in seconds): nearly silent after a whole
     recording, the audio itself after a piece that was cut by frames. Tags are those of the first file.
     Raises RvqError when the files do not agree.
     """

@@ -14,9 +14,7 @@ from rvqcodec.container.source import Readable, Source
 from rvqcodec.errors import FormatError
 
 MAX_GAP = 1 << 20
-"""Lost frames in a row that a salvaging reader believes in (7.8 hours); a file must not order silence
-for years.
-"""
+"""Lost frames in a row that a salvaging reader believes in: hours; a file must not order silence for years."""
 
 MAX_DAMAGES = 10_000
 """A salvaging reader gives up after so many Damage records, so that a caller who collects them cannot run out of

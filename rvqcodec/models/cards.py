@@ -5,43 +5,15 @@ a later decoder for the same files has the same model id and hash and a higher `
 """
 
 import json
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from rvqcodec.container import ModelFacts
 from rvqcodec.errors import WeightsError
 from rvqcodec.models import families
+from rvqcodec.models.interface import Card
 
 PACKAGE = Path(__file__).parents[1]
 FOLDERS = (PACKAGE / "_weights", PACKAGE.parent / "weights")  # installed from a wheel; a checkout
 LARGEST_CARD = 1 << 20  # bytes
-
-
-@dataclass(frozen=True)
-class Card:
-    """What stands in NAME.json. `config` is the family's own affair; `training` is for people to read."""
-
-    family: str
-    model_id: str
-    decoder_version: int
-    sha256: str  # of NAME.safetensors
-    bitstream_sha256: str
-    config: dict[str, Any]
-    licence: str
-    training: dict[str, Any]
-    path: Path  # of NAME.safetensors
-
-    @property
-    def weights_hash(self) -> bytes:
-        """The eight bytes that a file's header carries."""
-        return bytes.fromhex(self.bitstream_sha256)[:8]
-
-    @cached_property
-    def facts(self) -> ModelFacts:
-        """What files have to know of this model."""
-        return families.family(self.family).facts(self)
 
 
 def read_card(path: Path) -> Card:
@@ -50,9 +22,10 @@ def read_card(path: Path) -> Card:
         if path.stat().st_size > LARGEST_CARD:
             raise WeightsError(f"larger than {LARGEST_CARD} bytes")
         fields = json.loads(path.read_text(encoding="utf-8"))
-        card = Card(path=path.with_suffix(".safetensors"), **fields)
-        bytes.fromhex(card.sha256 + card.bitstream_sha256)
-        _ = card.facts  # refuses a config that its family does not know
+        weights_hash = bytes.fromhex(fields["bitstream_sha256"])[:8]
+        bytes.fromhex(fields["sha256"])
+        facts = families.family(fields["family"]).facts(fields["config"], fields["model_id"], weights_hash)
+        card = Card(path=path.with_suffix(".safetensors"), facts=facts, **fields)
     except (OSError, ValueError, TypeError, KeyError, RecursionError, WeightsError) as error:
         raise WeightsError(f"{path}: cannot be read as a description of weights ({error}); reinstall rvq") from error
     return card

@@ -3,16 +3,13 @@
 import importlib
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy.typing as npt
 
 from rvqcodec.container import ModelFacts
 from rvqcodec.errors import WeightsError
-from rvqcodec.models.interface import Model
-
-if TYPE_CHECKING:
-    from rvqcodec.models.cards import Card
+from rvqcodec.models.interface import Card, Model
 
 FAMILIES = {"rvq44": "rvqcodec.models.rvq44.family"}
 ENTRY_POINTS = "rvqcodec.families"
@@ -22,13 +19,13 @@ ENTRY_POINTS = "rvqcodec.families"
 class Family(Protocol):
     """What a family's module holds. Importing it must cost little: torch belongs into `load`."""
 
-    def facts(self, card: "Card") -> ModelFacts:
+    def facts(self, config: dict[str, Any], model_id: str, weights_hash: bytes) -> ModelFacts:
         """What files have to know of a model. ValueError, TypeError or KeyError for a config that is none."""
 
     def bitstream(self, names: Iterable[str]) -> Iterable[str]:
         """Those of the names of a model's tensors on which its codes, or what they mean, depend."""
 
-    def load(self, card: "Card", tensors: Mapping[str, npt.NDArray[Any]], device: str) -> Model:
+    def load(self, card: Card, tensors: Mapping[str, npt.NDArray[Any]], device: str) -> Model:
         """The model, ready on "cpu" or "cuda". ValueError, TypeError or RuntimeError for tensors that do not fit."""
 
 

@@ -1,10 +1,12 @@
-"""What the rest of the package knows of a model: `Model`, its `Encoder` and `Decoder`; numpy in, numpy out, no torch.
+"""What the rest of the package knows of a model: its `Card`, `Model`, `Encoder` and `Decoder`; numpy only, no torch.
 
 Encoders and decoders are streams: push pieces of any length, flush once. Any cutting gives the same result.
 """
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,27 @@ from rvqcodec.container import ModelFacts
 from rvqcodec.types import Codes, Samples
 
 Counts: TypeAlias = int | Sequence[int] | npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What stands in NAME.json. `config` is the family's own affair; `training` is for people to read."""
+
+    family: str
+    model_id: str
+    decoder_version: int
+    sha256: str  # of NAME.safetensors
+    bitstream_sha256: str
+    config: dict[str, Any]
+    licence: str
+    training: dict[str, Any]
+    path: Path  # of NAME.safetensors
+    facts: ModelFacts  # as the family makes them of the rest
+
+    @property
+    def weights_hash(self) -> bytes:
+        """The eight bytes that a file's header carries."""
+        return self.facts.weights_hash
 
 
 class Encoder(Protocol):

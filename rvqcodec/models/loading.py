@@ -12,8 +12,7 @@ import numpy.typing as npt
 from rvqcodec.container import MAX_N_Q, Header
 from rvqcodec.errors import RvqError, WeightsError
 from rvqcodec.models import cards, families
-from rvqcodec.models.cards import Card
-from rvqcodec.models.interface import Model
+from rvqcodec.models.interface import Card, Model
 
 LARGEST = 256 << 20  # bytes of a weights file that we are willing to read
 

@@ -81,7 +81,7 @@ def make_page(run: Run, folder: Path, *, title: str, codecs: Collection[str] = (
 
 
 def _figures(run: Run) -> list[str]:
-    from rvqcodec.plot import quality_plot
+    from rvqcodec.report.plot import quality_plot
 
     parts = ["<h2>Figures</h2>"]
     for group, clips in groups_of(run).items():
@@ -143,7 +143,7 @@ def _about_row(row: Row) -> str:
 
 
 def _card(look: str, name: str, about: str, audio: str, folder: Path) -> str:
-    from rvqcodec.plot import spectrogram_png
+    from rvqcodec.report.plot import spectrogram_png
 
     path = _inside(folder, audio)
     recording = read_recording(str(path))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rvqcodec.container.header import MAGIC
 from rvqcodec.errors import AudioError
-from rvqcodec.metrics.perceptual import resample
+from rvqcodec.report.metrics.perceptual import resample
 
 Samples = NDArray[np.float32]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rvqcodec.errors import RvqError
-from rvqcodec.plot import new_figure
+from rvqcodec.report.plot import new_figure
 from rvqcodec.training.loop import LOG
 
 PANELS = (

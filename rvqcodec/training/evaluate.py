@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rvqcodec.metrics import PERCEPTUAL, measure, missing
 from rvqcodec.models.interface import Model
+from rvqcodec.report.metrics import PERCEPTUAL, measure, missing
 from rvqcodec.training.data import held_out, mapped
 
 Samples = npt.NDArray[np.float32]

@@ -80,7 +80,8 @@ def start_from_data(network: Network, crops: Callable[[int], Tensor], few: int, 
     flat = torch.cat([network.analyse(crops(i))[0].reshape(-1, width) for i in range(2 * few)])
     start_quantizer(network.envelope_quantizer, flat, envelope_weight, frames)
     refit(network.envelope_quantizer, flat, config.envelope_step)
-    coder = Searched(network, config.envelope_codebooks)  # the waveform's latents depend on the envelope's codes
+    # The waveform's latents depend on the envelope's codes.
+    coder = Searched(network.quantizers, config.envelope_codebooks)
 
     def latents(first: int, last: int) -> Tensor:
         return torch.cat(

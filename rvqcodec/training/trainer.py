@@ -191,7 +191,7 @@ class Trainer:
         self.network.load_state_dict(source.state_dict())
         self.average.load_state_dict(source.state_dict())
         frames = self.options.batch * self.options.sub_frames / self.network.config.frame_sub_frames
-        for quantizer in (self.network.envelope_quantizer, self.network.waveform_quantizer):
+        for quantizer in self.network.quantizers:
             for codebook in quantizer.stages:
                 codebook.usage.fill_(frames / len(codebook.entries))
                 codebook.total.copy_(codebook.entries * codebook.usage[:, None])
@@ -229,7 +229,7 @@ class Trainer:
         """x [B, N] -> coded part alone, with noise (both [B, N - 2 sub_frame]), and what was coded."""
         network, config = self.network, self.network.config
         with torch.set_grad_enabled(not self.options.decoder_only):
-            parts = network.encode([x], Trained(network, n_q, self.options.codebook_decay))[0]
+            parts = network.encode([x], Trained(network.quantizers, n_q, self.options.codebook_decay))[0]
         envelope = by_sub_frame(parts.envelope.latent, config.frame_sub_frames)
         latent = network.unpack(by_sub_frame(parts.waveform.latent, config.frame_sub_frames), envelope)
         made = network.synthesize(latent, envelope, n_q[:, None].expand(-1, envelope.shape[1]))

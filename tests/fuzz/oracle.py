@@ -8,7 +8,8 @@ import struct
 import zlib
 from pathlib import Path
 
-from rvqcodec.codes.describe import as_dict, as_text, describe
+from rvqcodec.cli.text import as_text
+from rvqcodec.codes.describe import as_dict, describe
 from rvqcodec.codes.edit import Joiner, cut, trim
 from rvqcodec.codes.verify import verify
 from rvqcodec.container import Chunk, Damage, Reader, Writer

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,8 +10,8 @@ from torch import Tensor
 from rvqcodec.models.rvq44.quantize import LatentQuantizer, Quantized
 from rvqcodec.models.rvq44.search import Search
 
-if TYPE_CHECKING:
-    from rvqcodec.models.rvq44.network import Network
+Quantizers: TypeAlias = tuple[LatentQuantizer, LatentQuantizer]
+"""Of the envelope and of the waveform."""
 
 
 class Coded(Protocol):
@@ -54,10 +54,10 @@ class Searched:
     what is left.
     """
 
-    def __init__(self, network: "Network", n_q: int) -> None:
-        self._quantizers = network.envelope_quantizer, network.waveform_quantizer
-        self._searches = tuple(quantizer.search() for quantizer in self._quantizers)
-        self._shape_count = network.config.envelope_codebooks
+    def __init__(self, quantizers: Quantizers, n_q: int) -> None:
+        self._quantizers = quantizers
+        self._searches = tuple(quantizer.search() for quantizer in quantizers)
+        self._shape_count = len(quantizers[0].codebooks)
         self._detail_count = max(0, n_q - self._shape_count)
 
     def envelope(self, latents: Sequence[Tensor]) -> list[Found]:
@@ -78,15 +78,15 @@ class Trained:
     n_q int64 [B]: how many codebooks each item of the batch keeps. decay: of the codebooks' moving averages.
     """
 
-    def __init__(self, network: "Network", n_q: Tensor, decay: float = 0.99) -> None:
-        self._network, self._n_q, self._decay = network, n_q, decay
+    def __init__(self, quantizers: Quantizers, n_q: Tensor, decay: float = 0.99) -> None:
+        self._quantizers, self._n_q, self._decay = quantizers, n_q, decay
 
     def envelope(self, latents: Sequence[Tensor]) -> list[Quantized]:
-        return [self._quantized(self._network.envelope_quantizer, latent, self._n_q) for latent in latents]
+        return [self._quantized(self._quantizers[0], latent, self._n_q) for latent in latents]
 
     def waveform(self, latents: Sequence[Tensor]) -> list[Quantized]:
-        left = self._n_q - self._network.config.envelope_codebooks
-        return [self._quantized(self._network.waveform_quantizer, latent, left) for latent in latents]
+        left = self._n_q - len(self._quantizers[0].codebooks)
+        return [self._quantized(self._quantizers[1], latent, left) for latent in latents]
 
     def _quantized(self, quantizer: LatentQuantizer, latent: Tensor, n_q: Tensor) -> Quantized:
         if not quantizer.training:

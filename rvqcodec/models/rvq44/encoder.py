@@ -30,7 +30,7 @@ class StreamEncoder:
         assert channels >= 1
         self.network, self.channels, self.n_q = network, channels, n_q
         self._workers, self._merged = Workers(network.device), merged(network.device)
-        self._coder = Searched(network, n_q)
+        self._coder = Searched(network.quantizers, n_q)
         self._tail = torch.zeros(channels, network.config.sub_frame, device=network.device)
         self._pending: list[Samples] = []
         self._pending_samples = 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from rvqcodec.container import ModelFacts
-from rvqcodec.models.cards import Card
+from rvqcodec.models.interface import Card
 from rvqcodec.models.rvq44 import config as configs
 from rvqcodec.models.rvq44.config import Config
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rvqcodec.models.rvq44.network import Network
 
 
-def facts(card: Card) -> ModelFacts:
-    """What files have to know of a card's model. TypeError for a config with other fields than `Config`."""
-    return Config(**card.config).facts(card.model_id, card.weights_hash)
+def facts(config: dict[str, Any], model_id: str, weights_hash: bytes) -> ModelFacts:
+    """What files have to know of a model. TypeError for a config with other fields than `Config`."""
+    return Config(**config).facts(model_id, weights_hash)
 
 
 def bitstream(names: Iterable[str]) -> list[str]:

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rvqcodec.models.rvq44.coders import Coder, Result
+from rvqcodec.models.rvq44.coders import Coder, Quantizers, Result
 from rvqcodec.models.rvq44.config import Config
 from rvqcodec.models.rvq44.envelope import Order, Prominence, by_frame, by_sub_frame
 from rvqcodec.models.rvq44.layers import MDCT, Block, band_matrix, overlap_add, position_noise, start_as_identity
@@ -123,6 +123,11 @@ class Network(nn.Module):
         self.register_buffer("importance", 1 / (1 + frequency / c.importance_hz), persistent=False)
         self.order = Order(c, band_weights=self.band_weights, importance=self.importance)
         self._start_as_classical_codec(frequency)
+
+    @property
+    def quantizers(self) -> Quantizers:
+        """Of the envelope and of the waveform."""
+        return self.envelope_quantizer, self.waveform_quantizer
 
     @property
     def device(self) -> torch.device:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rvqcodec.arrays import as_samples
+from rvqcodec.api.arrays import as_samples
 from rvqcodec.codec import decoding, encoding
 from rvqcodec.container import Chunk, Header
 from rvqcodec.errors import AudioError, FormatError
@@ -12,7 +12,7 @@ from rvqcodec.models.interface import Model
 from rvqcodec.types import Samples
 
 if TYPE_CHECKING:
-    from rvqcodec.arrays import Audio
+    from rvqcodec.api.arrays import Audio
 
 
 class Encoder:

@@ -1,27 +1,16 @@
-"""The Python interface: `load` a codec, `encode`, `decode`, `open` files; arrays in, arrays out.
+"""`load` a model as an `AudioCodec`: encode and decode arrays, alone, in batches or in pieces."""
 
-Everything here runs the very code that the command line runs: the same recording gives the same codes, alone,
-in a batch, in pieces or from a file. Audio is float32 [C, n], channels first, full scale at 1; where audio is
-taken, [n] is mono, torch tensors and float64 are taken too, and lists of recordings give lists of results.
-"""
-
-import math
-import os
 from collections.abc import Sequence
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-
-from rvqcodec.arrays import as_asked, as_numpy, as_samples, is_torch
+from rvqcodec.api.arrays import as_asked, as_numpy, as_samples, is_torch
+from rvqcodec.api.live import Decoder, Encoder
 from rvqcodec.audio.samples import check_rate_and_channels
 from rvqcodec.codec import DecodeOptions, EncodeOptions, decoding, encoding
 from rvqcodec.codes import bitrate as bitrates
 from rvqcodec.codes.grid import Codes, CodesReader
-from rvqcodec.container import Chunk, Header, ModelFacts, Reader
-from rvqcodec.errors import AudioError, WeightsError
-from rvqcodec.live import Decoder, Encoder
+from rvqcodec.container import Chunk, Header, ModelFacts
+from rvqcodec.errors import WeightsError
 from rvqcodec.models import loading
 from rvqcodec.models.interface import Model
 from rvqcodec.types import Samples
@@ -29,7 +18,7 @@ from rvqcodec.types import Samples
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rvqcodec.arrays import Audio, Batch, Grid
+    from rvqcodec.api.arrays import Audio, Batch, Grid
 
 
 def load(name: str | None = None, device: str = "cpu") -> "AudioCodec":
@@ -38,11 +27,6 @@ def load(name: str | None = None, device: str = "cpu") -> "AudioCodec":
     The weights are read once a process and checked against their hash. Errors: WeightsError, RvqError.
     """
     return AudioCodec(loading.load(name, device), device)
-
-
-def open(path: str | os.PathLike[str]) -> "Recording":
-    """An `.rvq` file: its header at once, codes and sound when asked for. Errors: FormatError, OSError."""
-    return Recording(path)
 
 
 class AudioCodec:
@@ -157,13 +141,15 @@ class AudioCodec:
             as_torch = as_torch or is_torch(codes)
             codes = self.codes(codes)
         self._check(codes.header)
-        return as_asked(_decoded(CodesReader(codes), DecodeOptions(n_q=n_q), self._model), as_torch)
+        return as_asked(
+            decoding.decode_samples(CodesReader(codes), DecodeOptions(n_q=n_q), model=self._model), as_torch
+        )
 
     def codes(self, codes: "Grid | Tensor", *, sample_rate: int | None = None, n_samples: int | None = None) -> Codes:
         """Integers [K, T] (mono) or [C, K, T] from anywhere, say a language model, as `Codes` of this model.
 
-        1024 stands where a codebook is not in use. sample_rate: of the audio to make (None: the model's own);
-        n_samples: its exact length per channel (None: as much as the frames hold). Errors: FormatError.
+        One more than the largest code stands where a codebook is not in use. sample_rate: of the audio to make (None:
+        the model's own); n_samples: its exact length per channel (None: as much as the frames hold). FormatError.
         """
         grid = as_numpy(codes)
         channels = 1 if grid.ndim < 3 else len(grid)
@@ -181,7 +167,7 @@ class AudioCodec:
         mono: bool = False,
         chunk_seconds: float | None = None,
     ) -> "Encoder":
-        """An encoder for audio that comes in pieces; chunk_seconds: length of the chunks it gives (3.4 s)."""
+        """An encoder for audio that comes in pieces; chunk_seconds: length of its chunks (None: 128 frames)."""
         check_rate_and_channels("audio", sample_rate, channels)
         options = _options(bitrate, n_q, mono, chunk_seconds)
         header = encoding.header_of(self._model.facts, options, sample_rate, channels, None, ())
@@ -201,93 +187,6 @@ class AudioCodec:
                 f"the codes are of model {header.model_id} with weights {header.weights_hash.hex()}, this is "
                 f"{self.model_id} with {self.weights_hash.hex()}; load the model that made them"
             )
-
-
-class Recording:
-    """An `.rvq` file. Make it with `open`; it holds no file open between calls."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        with self.path.open("rb") as file:
-            self.header = Reader(file).header
-
-    @property
-    def sample_rate(self) -> int:
-        return self.header.sample_rate
-
-    @property
-    def channels(self) -> int:
-        return self.header.channels
-
-    @property
-    def tags(self) -> tuple[tuple[str, str], ...]:
-        return self.header.tags
-
-    @cached_property
-    def n_samples(self) -> int:
-        """Samples per channel; reads the whole file where its header does not say (made in a pipe)."""
-        if self.header.n_samples is not None:
-            return self.header.n_samples
-        return self.codes.header.n_samples or 0
-
-    @property
-    def duration(self) -> float:
-        """Seconds."""
-        return self.n_samples / self.sample_rate
-
-    @cached_property
-    def codes(self) -> Codes:
-        """All codes; read, and every checksum checked, when first asked for. Errors: FormatError."""
-        with self.path.open("rb") as file:
-            return Codes.read(file)
-
-    @overload
-    def decode(
-        self,
-        start: float = 0.0,
-        duration: float | None = None,
-        *,
-        n_q: int | None = None,
-        rate: int | None = None,
-        device: str = "cpu",
-        as_torch: Literal[False] = False,
-    ) -> Samples: ...
-    @overload
-    def decode(
-        self,
-        start: float = 0.0,
-        duration: float | None = None,
-        *,
-        n_q: int | None = None,
-        rate: int | None = None,
-        device: str = "cpu",
-        as_torch: Literal[True],
-    ) -> "Tensor": ...
-    def decode(
-        self,
-        start: float = 0.0,
-        duration: float | None = None,
-        *,
-        n_q: int | None = None,
-        rate: int | None = None,
-        device: str = "cpu",
-        as_torch: bool = False,
-    ) -> Any:
-        """Audio float32 [C, n] from `start` on, for `duration` (None: to the end), both in seconds.
-
-        rate: in Hz (None: the recording's). n_q: use at most so many codebooks a frame, over all channels.
-        Reads only the chunks it needs. FormatError, WeightsError, AudioError for a start behind the end.
-        """
-        if not (start >= 0 and math.isfinite(start) and (duration is None or 0 <= duration < math.inf)):
-            raise AudioError(f"start {start} s, duration {duration} s: must be 0 or more")
-        options = DecodeOptions(n_q=n_q, device=device, rate=rate, start=start, duration=duration)
-        with self.path.open("rb") as file:
-            return as_asked(_decoded(Reader(file), options), as_torch)
-
-
-def _decoded(chunks: decoding.Source, options: DecodeOptions, model: Model | None = None) -> Samples:
-    blocks = decoding.decoded(chunks, decoding.Span(chunks.header, options), options, model=model)
-    return np.concatenate([np.zeros((chunks.header.channels, 0), np.float32), *blocks], axis=1)
 
 
 def _options(bitrate: int | str, n_q: int | None, mono: bool, chunk_seconds: float | None = None) -> EncodeOptions:

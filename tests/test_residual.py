@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rvqcodec import kmeans
-from rvqcodec.kmeans import ResidualQuantizer, nearest
+from rvqcodec.api import residual
+from rvqcodec.api.residual import ResidualQuantizer, nearest
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def quantizer(vectors: np.ndarray) -> ResidualQuantizer:
 
 
 def test_docstring_examples() -> None:
-    assert doctest.testmod(kmeans).attempted > 0
-    assert doctest.testmod(kmeans).failed == 0
+    assert doctest.testmod(residual).attempted > 0
+    assert doctest.testmod(residual).failed == 0
 
 
 def test_the_error_falls_exponentially(vectors: np.ndarray, quantizer: ResidualQuantizer) -> None:
@@ -99,7 +99,7 @@ def test_nearest_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     data, codebook = rng.normal(size=(101, 3)), rng.normal(size=(7, 3))
     whole = nearest(data, codebook)
-    monkeypatch.setattr(kmeans, "_BLOCK", 20)
+    monkeypatch.setattr(residual, "_BLOCK", 20)
     assert np.array_equal(nearest(data, codebook)[0], whole[0])
     assert whole[1] == pytest.approx(((data[:, None] - codebook[None]) ** 2).sum(2).min(1))
 

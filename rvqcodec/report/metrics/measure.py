@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvqcodec.errors import AudioError
-from rvqcodec.metrics import perceptual
-from rvqcodec.metrics.align import find_delay, shift_to_fit
-from rvqcodec.metrics.levels import integrated_loudness, si_sdr
-from rvqcodec.metrics.perceptual import resample
-from rvqcodec.metrics.spectra import MODEL_RATE, highest_frequencies, spectral_distances
+from rvqcodec.report.metrics import perceptual
+from rvqcodec.report.metrics.align import find_delay, shift_to_fit
+from rvqcodec.report.metrics.levels import integrated_loudness, si_sdr
+from rvqcodec.report.metrics.perceptual import resample
+from rvqcodec.report.metrics.spectra import MODEL_RATE, highest_frequencies, spectral_distances
 
 Samples = NDArray[np.float32]
 
