@@ -126,13 +126,13 @@ def test_a_changed_special_token_is_found(layout: Layout, frames: int, data: st.
 
 
 def test_special_tokens_follow_the_codes() -> None:
-    special = SpecialTokens()
+    special = SpecialTokens(1024)
     assert (special.absent, special.empty, special.start, special.end) == (1024, 1025, 1026, 1027)
     assert special.vocabulary == 1028
 
 
 def test_a_batch_is_padded_with_empty() -> None:
-    layout = Layout("delay", 2)
+    layout = Layout("delay", 2, codebook_size=1024)
     sequences = [interleave(np.full((2, n), 7), layout) for n in (3, 0, 1)]
     batch, steps = pad_batch(sequences, layout)
     assert batch.shape == (3, 2, 4)
@@ -154,7 +154,7 @@ def test_a_batch_is_padded_with_empty() -> None:
 )
 def test_codes_that_are_none(codes: list[list[int]], message: str) -> None:
     with pytest.raises(FormatError, match=message):
-        interleave(codes, Layout("delay", 2))
+        interleave(codes, Layout("delay", 2, codebook_size=1024))
 
 
 @pytest.mark.parametrize(
@@ -168,12 +168,12 @@ def test_codes_that_are_none(codes: list[list[int]], message: str) -> None:
 )
 def test_tokens_that_no_codes_give(tokens: list[list[int]], message: str) -> None:
     with pytest.raises(FormatError, match=message):
-        deinterleave(tokens, Layout("delay", 2))
+        deinterleave(tokens, Layout("delay", 2, codebook_size=1024))
 
 
 def test_layouts_that_make_no_sense() -> None:
     with pytest.raises(FormatError, match="unknown pattern 'zigzag': choose one of parallel, flatten"):
-        Layout("zigzag", 4)
+        Layout("zigzag", 4, codebook_size=1024)
     for wrong in ({"n_q": 0}, {"n_q": 1, "channels": 0}, {"n_q": 1, "codebook_size": 65533}):
         with pytest.raises(FormatError):
-            Layout("delay", **wrong)
+            Layout("delay", **({"codebook_size": 1024} | wrong))

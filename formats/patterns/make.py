@@ -43,7 +43,7 @@ def main(folder: Path) -> int:
     for pattern in PATTERNS:
         cases = []
         for name, n_q, channels, frames, boundaries in CASES:
-            layout = Layout(pattern, n_q, channels=channels, boundaries=boundaries)
+            layout = Layout(pattern, n_q, channels=channels, codebook_size=1024, boundaries=boundaries)
             codes = grid(n_q, channels, frames)
             cases.append(
                 {

@@ -34,7 +34,7 @@ def kmeans(vectors: Vectors, size: int, *, rounds: int = 25, rng: np.random.Gene
     """
     if len(vectors) < size:
         raise ValueError(f"{len(vectors)} vectors for a codebook of {size} entries: give at least {size}")
-    codebook = vectors[rng.choice(len(vectors), size, replace=False)].copy()
+    codebook: Vectors = vectors[rng.choice(len(vectors), size, replace=False)].copy()
     before = np.inf
     for _ in range(rounds):
         index, distance = nearest(vectors, codebook)
@@ -108,15 +108,15 @@ class ResidualQuantizer:
 
     @property
     def n_q(self) -> int:
-        return self.codebooks.shape[0]
+        return int(self.codebooks.shape[0])
 
     @property
     def codebook_size(self) -> int:
-        return self.codebooks.shape[1]
+        return int(self.codebooks.shape[1])
 
     @property
     def dim(self) -> int:
-        return self.codebooks.shape[2]
+        return int(self.codebooks.shape[2])
 
     def encode(self, vectors: Any, n_q: int | None = None) -> Any:
         """vectors [n, d] to codes int64 [n_q, n]; `n_q` uses only the first codebooks (default: all)."""

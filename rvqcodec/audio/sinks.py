@@ -173,7 +173,7 @@ class PcmSink:
 def empty_flac(sound: "soundfile.SoundFile") -> bytes:
     """A FLAC file without samples, for which libsndfile writes nothing at all (RFC 9639, section 8.2)."""
     bits = 24 if sound.subtype == "PCM_24" else 16
-    what = sound.samplerate << 44 | (sound.channels - 1) << 41 | (bits - 1) << 36
+    what: int = sound.samplerate << 44 | (sound.channels - 1) << 41 | (bits - 1) << 36
     info = (4096).to_bytes(2, "big") * 2 + bytes(6) + what.to_bytes(8, "big")
     info += hashlib.md5(b"", usedforsecurity=False).digest()
     return b"fLaC" + bytes([0x80, 0, 0, len(info)]) + info

@@ -17,7 +17,7 @@ def forward_file() -> "type[soundfile.SoundFile]":
     """The class to open files with."""
     import soundfile  # here, so that WAV and raw never need it
 
-    class ForwardFile(soundfile.SoundFile):
+    class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
         """Only goes forwards: soundfile else seeks to where it stands after every block, which FLAC of
         unknown length refuses and which is inexact in MP3."""
 

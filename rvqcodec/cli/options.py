@@ -25,7 +25,7 @@ RESULT = click.option(
 )
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """Seconds as 90, 1:30 or 1:02:03.5."""
 
     name = "time"
@@ -37,7 +37,7 @@ class Seconds(click.ParamType):
                 raise ValueError
         except ValueError:
             self.fail(f"{value!r} is no time; write seconds (90), 1:30 or 1:02:03.5", param, ctx)
-        return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+        return float(sum(part * 60**place for place, part in enumerate(reversed(parts))))
 
 
 def asked_bitrate(text: str | None, model: str | None) -> int:

@@ -77,4 +77,5 @@ def _tqdm_paused() -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
     from tqdm import tqdm
 
-    return tqdm.external_write_mode(file=sys.stderr)
+    paused: contextlib.AbstractContextManager[Any] = tqdm.external_write_mode(file=sys.stderr)
+    return paused

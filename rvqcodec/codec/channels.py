@@ -8,7 +8,7 @@ from rvqcodec.types import Samples
 def to_coded(samples: Samples, *, mono: bool = False) -> Samples:
     """float32 [C, n] as the channels to code: the mean of all (`mono`), mid and side of two, else as is."""
     if mono and len(samples) > 1:
-        return samples.mean(axis=0, dtype=np.float32, keepdims=True)
+        return np.asarray(samples.mean(axis=0, dtype=np.float32, keepdims=True))
     if len(samples) != 2:
         return samples
     left, right = samples

@@ -10,7 +10,7 @@ VALL-E's (Wang et al. 2023). formats/patterns.md specifies them, formats/pattern
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class SpecialTokens:
     start   fills the step before the first, end the step after the last, where `boundaries` are asked for
     """
 
-    codebook_size: int = 1024
+    codebook_size: int
 
     @property
     def absent(self) -> int:
@@ -65,7 +65,7 @@ class Layout:
     pattern: str
     n_q: int
     channels: int = 1
-    codebook_size: int = 1024
+    codebook_size: int = field(kw_only=True)  # `Codes.absent` of the codes
     boundaries: bool = False
 
     def __post_init__(self) -> None:

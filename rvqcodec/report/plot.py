@@ -56,7 +56,7 @@ def levels(samples: Samples) -> NDArray[np.float32]:
         padded = np.pad(channel, WINDOW)
         frames = padded[starts[:, None] + WINDOW + np.arange(WINDOW)]
         power += np.square(np.abs(np.fft.rfft(frames * window, axis=1)) * 2.0 / window.sum())
-    return (10.0 * np.log10(power.T / len(channels) + 1e-14)).astype(np.float32)
+    return np.asarray(10.0 * np.log10(power.T / len(channels) + 1e-14), np.float32)
 
 
 def draw_spectrogram(axes: "Axes", decibel: NDArray[np.float32], seconds: float, sample_rate: int) -> Any:

@@ -16,7 +16,8 @@ PARTS = (
     *("codec", "counts", "average", "optimizer"),
     *("judges", "judge_optimizer"),
 )
-_REFUSED = torch.serialization.pickle.UnpicklingError  # what torch raises for anything but tensors and plain values
+# What torch raises for anything but tensors and plain values.
+_REFUSED = torch.serialization.pickle.UnpicklingError  # type: ignore[attr-defined]
 
 
 def write(path: Path, state: dict[str, Any]) -> None:

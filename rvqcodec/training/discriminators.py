@@ -66,7 +66,8 @@ class Discriminators(nn.Module):
 
 def weight_norm(layer: nn.Module) -> nn.Module:
     """Weight normalization as in the GAN vocoders (Salimans & Kingma, 2016)."""
-    return nn.utils.parametrizations.weight_norm(layer)
+    normed: nn.Module = nn.utils.parametrizations.weight_norm(layer)
+    return normed
 
 
 def judge_loss(real: Tensor, fake: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class _Spectrum(torch.autograd.Function):
 
 def spectrum(x: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """x [B, N] -> real and imaginary part [B, frames, n / 2 + 1]; Hann window of n, hop n / 4, no padding."""
-    real, imaginary = _Spectrum.apply(x, _window(n, x.device))
+    real, imaginary = _Spectrum.apply(x, _window(n, x.device))  # type: ignore[no-untyped-call]
     return real, imaginary
 
 

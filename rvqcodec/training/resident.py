@@ -52,7 +52,7 @@ class ResidentPool:
     @staticmethod
     def size(pool: Pool) -> int:
         """Bytes that the recordings of a pool take on the device."""
-        return BYTES_A_SAMPLE * sum(t.shape[1] for tracks, _ in pool.domains.values() for t in tracks)
+        return BYTES_A_SAMPLE * sum(int(t.shape[1]) for tracks, _ in pool.domains.values() for t in tracks)
 
     def batch(self, size: int, n: int, seed: int, step: int) -> Tensor:
         """[size, n]: the batch of this step."""

@@ -81,5 +81,5 @@ class Order(nn.Module):
         offset = self.sub_frames * (self.scale * mean.double() @ self.shares + self.importance)
         sizes = levels @ self.shares + (offset / self.step).round() * self.step
         blocks = sizes.argsort(dim=-1, descending=True, stable=True)[..., : self.count]
-        places = blocks[..., None] * self.block_size + torch.arange(self.block_size, device=blocks.device)
+        places: Tensor = blocks[..., None] * self.block_size + torch.arange(self.block_size, device=blocks.device)
         return places.flatten(2).repeat_interleave(self.sub_frames, 1)

@@ -120,7 +120,7 @@ class Block(nn.Module):
 
     def body(self, x: Tensor) -> Tensor:
         """x [B, past + S + future, D] -> [B, S, D]."""
-        y = self.narrow(gelu(self.widen(self.norm(self.mix(x)))))
+        y: Tensor = self.narrow(gelu(self.widen(self.norm(self.mix(x)))))
         return x[:, self.past : x.shape[1] - self.future] + self.scale * y
 
     def forward(self, x: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ class Codebook(nn.Module):
 
     def lookup(self, index: Tensor) -> Tensor:
         """index int64 [...] -> the entries' contribution to the latent [..., latent]."""
-        return self.project_out(F.embedding(index, self.entries))
+        latent: Tensor = self.project_out(F.embedding(index, self.entries))
+        return latent
 
     @torch.no_grad()
     def follow(self, encoded: Tensor, index: Tensor, decay: float) -> None:
