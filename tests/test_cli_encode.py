@@ -46,7 +46,7 @@ def short(tmp_path: Path, stereo: NDArray[np.float32], write_wav: WriteWav) -> P
 def test_the_result_stands_beside_the_input(song: Path, invoke: Invoke) -> None:
     result = invoke("encode", song)
     assert (result.code, result.out) == (0, "")
-    assert result.err.startswith(f"{song} -> {song.with_suffix('.rvq')}: 3 s, ")
+    assert result.err.startswith(f"{song} -> {song.with_suffix('.rvq')}: 0:03.000, ")
     assert names_in(song.parent) == ["song.rvq", "song.wav"]
     header = header_of(song.with_suffix(".rvq"))
     assert (header.sample_rate, header.channels, header.coding) == (44100, 2, "mid-side")
