@@ -22,7 +22,7 @@ class Replacement:
 
     `path` is where to write: a hidden name beside the target, so that the rename stays in one file system.
     A target that exists and is no regular file (/dev/null, a named pipe) is written in place: `path` is it.
-    A link is followed: what it points to is replaced. What killed runs over this target left is removed.
+    A link is followed: what it points to is replaced. Leftovers of killed runs for this target are removed first.
 
     force: replace a target that exists. Without it, FileExistsError, now or at the commit.
     Errors: OSError as the system gives it.

@@ -1,6 +1,5 @@
 """Fixtures for all tests: made-up signals, and `rvq` run in this process or in one of its own."""
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import recording
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,12 +28,7 @@ Rvq = Callable[..., "subprocess.CompletedProcess[bytes]"]
 @pytest.fixture(scope="session")
 def signals() -> ModuleType:
     """benchmarks/recording.py: `voice`, `music` and `recording`, the sounds that the demo uses too."""
-    spec = importlib.util.spec_from_file_location("recording", ROOT / "benchmarks" / "recording.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return recording
 
 
 @pytest.fixture(scope="session")

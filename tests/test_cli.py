@@ -9,7 +9,7 @@ from conftest import Result
 
 from rvqcodec import __version__
 from rvqcodec.cli import VERBS, streams
-from rvqcodec.cli.errors import Batch, describe, guarded
+from rvqcodec.cli.errors import Batch, guarded, one_line
 from rvqcodec.cli.names import Job, plan
 from rvqcodec.errors import FormatError, RvqError
 
@@ -56,7 +56,7 @@ GPU_FULL = type("OutOfMemoryError", (RuntimeError,), {})  # torch's has this nam
     ],
 )
 def test_errors_are_one_line(error: Exception, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert describe(error) == text
+    assert one_line(error) == text
 
     @guarded
     def fails() -> None:

@@ -120,7 +120,7 @@ def test_default_name_and_overwriting(song: Path, tmp_path: Path, invoke: Invoke
     path.write_bytes(song.read_bytes())
     result = invoke("decode", path)
     assert (result.code, result.out) == (0, "")
-    assert result.err == f"{path} -> {tmp_path / 'a.wav'}: 3 s\n"
+    assert result.err == f"{path} -> {tmp_path / 'a.wav'}: 0:03.000\n"
     result = invoke("decode", path)
     assert (result.code, result.err) == (
         1,

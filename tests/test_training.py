@@ -21,11 +21,11 @@ from rvqcodec.models.rvq44.quantize import LatentQuantizer
 from rvqcodec.training import checkpoint
 from rvqcodec.training.data import Mix, Pool
 from rvqcodec.training.export import bitstream_of
+from rvqcodec.training.from_data import nearest, refit, start_from_data, start_quantizer
 from rvqcodec.training.loop import run
-from rvqcodec.training.options import Options, check, new_config, parse_settings
+from rvqcodec.training.options import Options, check_options, new_config, parse_settings
 from rvqcodec.training.profile import profile
 from rvqcodec.training.session import Request, begin
-from rvqcodec.training.start import nearest, refit, start_from_data, start_quantizer
 from rvqcodec.training.trainer import Trainer
 
 Start = Callable[..., Trainer]
@@ -409,7 +409,7 @@ def test_settings() -> None:
 @pytest.mark.parametrize("changes", [{"batch": 0}, {"sub_frames": 9}, {"sub_frames": 6}, {"rate": 0.0}])
 def test_options_that_cannot_work(changes: dict[str, Any]) -> None:
     with pytest.raises(RvqError, match=next(iter(changes))):
-        check(dataclasses.replace(OPTIONS, **changes), tinycodec.CONFIG)
+        check_options(dataclasses.replace(OPTIONS, **changes), tinycodec.CONFIG)
 
 
 def test_a_step_in_bf16(tmp_path: Path, started: Start) -> None:

@@ -15,13 +15,13 @@ from rvqcodec.errors import AudioError, RvqError, WeightsError
 from rvqcodec.models import cards, loading
 from rvqcodec.models.rvq44.envelope import on_steps
 from rvqcodec.models.rvq44.family import Rvq44
-from rvqcodec.training import credits, curves, synthetic, travel
+from rvqcodec.training import credits, curves, pieces, synthetic
+from rvqcodec.training.codebook_usage import entropy, excerpts, measure_usage, read
 from rvqcodec.training.data import Mix, Pool, build_cache, domain_of, held_out
 from rvqcodec.training.evaluate import figures, held_out_clips
 from rvqcodec.training.export import averaged, export
 from rvqcodec.training.options import Options
 from rvqcodec.training.trainer import Trainer
-from rvqcodec.training.usage import entropy, excerpts, measure_usage, read
 
 OPTIONS = Options(steps=4, batch=2, sub_frames=8, start_batches=1, carrier_steps=2, judge_channels=2)
 NAMES = [f"{domain}-{i}" for i in range(40) for domain in ("speech", "music", "sound")]
@@ -269,10 +269,10 @@ class TestTravel:
 
     @pytest.mark.parametrize("piece", [1000, 4096, 81920, 10**9])
     def test_round_trip(self, source: Path, tmp_path: Path, piece: int) -> None:
-        listing = travel.pack(source, tmp_path / "out", piece)
+        listing = pieces.pack(source, tmp_path / "out", piece)
         sizes = [p.stat().st_size for p in (tmp_path / "out").glob("*.tar.*")]
         assert max(sizes) <= piece
-        target = travel.unpack(listing, tmp_path / "in")
+        target = pieces.unpack(listing, tmp_path / "in")
         assert target == tmp_path / "in" / "corpus"
         for path in [*source.rglob("*")]:
             again = target / path.relative_to(source)
@@ -280,34 +280,34 @@ class TestTravel:
         assert names_in(tmp_path / "in") == ["corpus"]
 
     def test_one_file(self, source: Path, tmp_path: Path) -> None:
-        listing = travel.pack(source / "below" / "b.bin", tmp_path / "out", 16384)
+        listing = pieces.pack(source / "below" / "b.bin", tmp_path / "out", 16384)
         assert names_in(tmp_path / "out") == ["b.bin.pieces.json", *(f"b.bin.tar.{i:04}" for i in range(5))]
-        target = travel.unpack(listing, tmp_path)
+        target = pieces.unpack(listing, tmp_path)
         assert target.read_bytes() == (source / "below" / "b.bin").read_bytes()
 
     def test_the_same_content_gives_the_same_bytes(self, source: Path, tmp_path: Path) -> None:
-        first = travel.pack(source, tmp_path / "1", 4096).read_bytes()
+        first = pieces.pack(source, tmp_path / "1", 4096).read_bytes()
         (source / "none").touch()
         (source / "none").chmod(0o600)
-        assert travel.pack(source, tmp_path / "2", 4096).read_bytes() == first
+        assert pieces.pack(source, tmp_path / "2", 4096).read_bytes() == first
 
     def test_wrong_and_missing_pieces_are_named(self, source: Path, tmp_path: Path) -> None:
-        listing = travel.pack(source, tmp_path / "out", 8192)
+        listing = pieces.pack(source, tmp_path / "out", 8192)
         (tmp_path / "out" / "corpus.tar.0003").unlink()
         piece = tmp_path / "out" / "corpus.tar.0001"
         data = bytearray(piece.read_bytes())
         data[17] ^= 1
         piece.write_bytes(data)
         with pytest.raises(RvqError, match=r"2 of \d+ pieces.*tar\.0001 \(altered\).*tar\.0003"):
-            travel.unpack(listing, tmp_path / "in")
+            pieces.unpack(listing, tmp_path / "in")
         assert not (tmp_path / "in").exists()
 
     def test_nothing_is_overwritten(self, source: Path, tmp_path: Path) -> None:
-        listing = travel.pack(source, tmp_path / "out", 8192)
+        listing = pieces.pack(source, tmp_path / "out", 8192)
         with pytest.raises(RvqError, match="exists; remove it"):
-            travel.unpack(listing, tmp_path)
+            pieces.unpack(listing, tmp_path)
         with pytest.raises(RvqError, match="packed there before"):
-            travel.pack(source, tmp_path / "out", 8192)
+            pieces.pack(source, tmp_path / "out", 8192)
 
     @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "other/x", "corpus/../../evil"])
     def test_nothing_comes_out_elsewhere(self, tmp_path: Path, name: str) -> None:
@@ -334,7 +334,7 @@ class TestTravel:
         listing = folder / "corpus.pieces.json"
         listing.write_text(json.dumps({"name": "corpus", "size": len(data), "sha256": digest, "pieces": [piece]}))
         with pytest.raises(RvqError, match=why):
-            travel.unpack(listing, folder / "in")
+            pieces.unpack(listing, folder / "in")
         assert names_in(folder / "in") == []
 
     @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ class TestTravel:
         listing = tmp_path / "x.pieces.json"
         listing.write_text(text)
         with pytest.raises(RvqError, match=r"x\.pieces\.json"):
-            travel.unpack(listing, tmp_path / "in")
+            pieces.unpack(listing, tmp_path / "in")
 
 
 class TestCredits:

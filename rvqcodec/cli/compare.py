@@ -13,7 +13,7 @@ from rvqcodec.cli.names import refuse_existing
 
 if TYPE_CHECKING:
     from rvqcodec.report.metrics import Measurement
-    from rvqcodec.report.recording import Recording
+    from rvqcodec.report.recording import Sound
 
 JUDGED_SECONDS = 60.0  # PESQ, STOI and ViSQOL are made for clips, and ViSQOL takes seconds per second
 
@@ -117,7 +117,7 @@ def lines(found: "Measurement", absent: dict[str, str]) -> list[tuple[str, str]]
     return rows
 
 
-def draw(target: str, a: "Recording", b: "Recording", found: "Measurement") -> None:
+def draw(target: str, a: "Sound", b: "Sound", found: "Measurement") -> None:
     """The picture of two recordings, the delay that was found taken out."""
     from rvqcodec import files
     from rvqcodec.report import plot
@@ -132,7 +132,7 @@ def _with_unit(value: float | None, unit: str, decimals: int, *, sign: bool = Fa
     return "-" if value is None else f"{value:{'+' if sign else ''}.{decimals}f} {unit}"
 
 
-def _line(recording: "Recording") -> str:
+def _line(recording: "Sound") -> str:
     channels = "1 channel" if recording.channels == 1 else f"{recording.channels} channels"
     text = f"{recording.name}: {recording.sample_rate} Hz, {channels}, {recording.seconds:.2f} s"
     if recording.coded and recording.file_bytes is not None:
@@ -141,7 +141,7 @@ def _line(recording: "Recording") -> str:
     return text
 
 
-def _about(recording: "Recording") -> dict[str, Any]:
+def _about(recording: "Sound") -> dict[str, Any]:
     return {
         "name": recording.name,
         "sample_rate": recording.sample_rate,

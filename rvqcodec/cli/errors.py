@@ -20,7 +20,7 @@ class Stopped(BaseException):
     """A worker was told to stop: the user interrupted the run."""
 
 
-def describe(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """An error as one line: ours as it is; the system's as "file: what is wrong"."""
     if isinstance(error, MemoryError):
         return "not enough memory; close other programs, or give fewer --jobs"
@@ -74,7 +74,7 @@ def guarded(function: Callable[P, T]) -> Callable[P, T]:
             if is_ours(error):
                 raise
             silence_stdout()
-            say(describe(error))
+            say(one_line(error))
             sys.exit(1)
 
     return wrapper
@@ -95,7 +95,7 @@ class Batch:
         except FORESEEN as error:
             if is_ours(error):
                 raise
-            text = describe(error)
+            text = one_line(error)
             self.fail(text if text.startswith(name) else f"{name}: {text}")
 
     def fail(self, message: str) -> None:

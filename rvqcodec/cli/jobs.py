@@ -25,13 +25,13 @@ def run_jobs(
         return
     for job in jobs:
         with batch.item(name_of(job.source)), Bar(label=label, unit="s", quiet=quiet) as progress:
-            check(job, force=force)
+            check_job(job, force=force)
             line = run(job, progress.to)
             progress.close()
             _tell(job, line, quiet)
 
 
-def check(job: Job, *, force: bool) -> None:
+def check_job(job: Job, *, force: bool) -> None:
     """Refuse terminals, the input itself as target, and targets that exist, before any work is done."""
     if job.source == STREAM:
         stdin()
@@ -52,7 +52,7 @@ def _run_at_once(
     stop = threading.Event()
 
     def one(job: Job) -> str:
-        check(job, force=force)
+        check_job(job, force=force)
         return run(job, unless_stopped)
 
     def unless_stopped(done: float, total: float | None) -> None:

@@ -16,7 +16,7 @@ from rvqcodec.cli.names import refuse_existing
 from rvqcodec.cli.progress import Bar
 
 if TYPE_CHECKING:
-    from rvqcodec.report.recording import Recording
+    from rvqcodec.report.recording import Sound
     from rvqcodec.report.run import Clip, Run
 
 
@@ -74,7 +74,7 @@ def roundtrip(
 
 
 def _measure(
-    original: "Recording", source: str, asked: list[int], mono: bool, model: str | None, device: str,
+    original: "Sound", source: str, asked: list[int], mono: bool, model: str | None, device: str,
     visqol: bool, fast: bool, out: Path | None,
 ) -> "Run":  # fmt: skip
     from rvqcodec.report.metrics import PERCEPTUAL, measure
@@ -106,7 +106,7 @@ def _measure(
     return run
 
 
-def _clip(original: "Recording", out: Path | None) -> "Clip":
+def _clip(original: "Sound", out: Path | None) -> "Clip":
     import hashlib
 
     from rvqcodec.report.run import Clip, keep_audio, kind_of

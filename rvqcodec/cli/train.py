@@ -118,7 +118,7 @@ def train(
             streams.say(f"{out}: {line}")
 
     trainer = begin(request, Pool(trained, new_config(config).sample_rate), say=say)
-    say(f"training on {len(trained)} files, {len(arrays) - len(trained)} held out; {describe(trainer)}")
+    say(f"training on {len(trained)} files, {len(arrays) - len(trained)} held out; {machine_line(trainer)}")
     if compiled:
         trainer.compile_blocks()
     before = trainer.progress.step, trainer.progress.seconds
@@ -133,7 +133,7 @@ def train(
         print_figures(trainer.model, arrays, trainer.progress.step, out / "figures.jsonl")
 
 
-def describe(trainer: "Trainer") -> str:
+def machine_line(trainer: "Trainer") -> str:
     """Device, precision and size, for the line at the start."""
     import torch
 

@@ -117,7 +117,7 @@ def usage(
     as_json: bool,
 ) -> None:
     """How much of each codebook's entropy the codes use, in bits and percent."""
-    from rvqcodec.training.usage import measure_usage
+    from rvqcodec.training.codebook_usage import measure_usage
 
     set_threads(threads)
     chosen = chosen_model(model, checkpoint)
@@ -163,13 +163,13 @@ def profile(
     from rvqcodec.models.loading import device_of
     from rvqcodec.training import profile as profiling
     from rvqcodec.training.data import Pool
-    from rvqcodec.training.options import STAGES, Options, check, new_config, parse_settings
+    from rvqcodec.training.options import STAGES, Options, check_options, new_config, parse_settings
     from rvqcodec.training.trainer import Trainer
 
     options, config = parse_settings(settings)
     wanted = Options(**(STAGES[stage] | options))
     architecture = new_config(config)
-    check(wanted, architecture)
+    check_options(wanted, architecture)
     set_threads(threads)
     rate = architecture.sample_rate
     pool = Pool(cached_arrays(data, cache, rate, quiet=False), rate)
@@ -256,9 +256,9 @@ def bytes_of(text: str) -> int:
 @guarded
 def pack(source: Path, to: Path, piece: str) -> None:
     """Cut a corpus or a run into pieces that travel, with their hashes."""
-    from rvqcodec.training import travel
+    from rvqcodec.training import pieces
 
-    click.echo(travel.pack(source, to, bytes_of(piece)))
+    click.echo(pieces.pack(source, to, bytes_of(piece)))
 
 
 @click.command()
@@ -267,10 +267,10 @@ def pack(source: Path, to: Path, piece: str) -> None:
 @guarded
 def unpack(listing: Path, to: Path) -> None:
     """Check the pieces that lie beside NAME.pieces.json and put them together again."""
-    from rvqcodec.training import travel
+    from rvqcodec.training import pieces
 
     with Bar(label="checking", unit="B", quiet=False) as bar:
-        target = travel.unpack(listing, to, shown=bar.to)
+        target = pieces.unpack(listing, to, shown=bar.to)
     click.echo(target)
 
 

@@ -23,7 +23,7 @@ from rvqcodec.types import Progress, Samples
 SETTLE = 4096
 
 
-class Source(Protocol):
+class Chunks(Protocol):
     """Chunks in order of time: a `container.Reader` of a file, or a `CodesReader` of what is in memory."""
 
     header: Header
@@ -52,7 +52,7 @@ def decode_file(
     with contextlib.ExitStack() as stack:
         if isinstance(source, (str, Path)):
             source = stack.enter_context(open(source, "rb"))
-        chunks: Source = CodesReader(source) if isinstance(source, Codes) else Reader(source, salvage=options.salvage)
+        chunks: Chunks = CodesReader(source) if isinstance(source, Codes) else Reader(source, salvage=options.salvage)
         header = chunks.header
         span = Span(header, options)
         losses: list[str] = []
@@ -84,7 +84,12 @@ def decode_file(
 
 
 def decoded(
-    chunks: Source, span: "Span", options: DecodeOptions, *, model: Model | None = None, losses: list[str] | None = None
+    chunks: Chunks,
+    span: "Span",
+    options: DecodeOptions,
+    *,
+    model: Model | None = None,
+    losses: list[str] | None = None,
 ) -> Iterator[Samples]:
     """The wanted samples of a recording, float32 [C, n] at the wanted rate, as chunks come.
 
@@ -112,7 +117,7 @@ def decoded(
     yield from decoder.flush(chunks.n_samples)
 
 
-def decode_samples(chunks: Source, options: DecodeOptions, *, model: Model | None = None) -> Samples:
+def decode_samples(chunks: Chunks, options: DecodeOptions, *, model: Model | None = None) -> Samples:
     """The wanted samples of a recording in one array, float32 [C, n]; otherwise as `decoded`."""
     blocks = decoded(chunks, Span(chunks.header, options), options, model=model)
     return np.concatenate([np.zeros((chunks.header.channels, 0), np.float32), *blocks], axis=1)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from rvqcodec.codes.grid import Codes
 from rvqcodec.codes.tokens import Layout, Tokens, deinterleave, interleave
 from rvqcodec.container import MAX_CHANNELS, MAX_N_Q, Header
-from rvqcodec.container.header import check
+from rvqcodec.container.header import check_header
 from rvqcodec.errors import FormatError
 
 VERSION = 1
@@ -167,7 +167,7 @@ def _header(meta: dict[str, Any]) -> Header:
         n_samples=None if n_samples is None else _integer(n_samples, "n_samples"),
         tags=tuple((key, value) for key, value in tags),
     )
-    check(header)
+    check_header(header)
     return header
 
 

@@ -142,7 +142,7 @@ class Header:
         return frames * self.hop / self.model_rate
 
 
-def check(header: Header) -> None:
+def check_header(header: Header) -> None:
     """Raises FormatError for the first rule that a header breaks, with the position where that field
     stands.
     """
@@ -217,7 +217,7 @@ def usable_tags(
 
 def pack_header(header: Header) -> bytes:
     """The header as bytes. Raises FormatError when it breaks a rule or does not fit 65,535 bytes."""
-    check(header)
+    check_header(header)
     model_id = header.model_id.encode("ascii")
     records = [(b"t", f"{key}={value}".encode()) for key, value in header.tags]
     if header.first_frame:
@@ -286,7 +286,7 @@ def parse_header(data: bytes) -> Header:
         tags=tags,
         codec=codec,
     )
-    check(header)
+    check_header(header)
     return header
 
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from rvqcodec.errors import RvqError
 from rvqcodec.report.run import Run, Summary, groups_of, summarize
+from rvqcodec.types import Samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Samples = NDArray[np.float32]
 
 WINDOW = 2048
 COLUMNS = 1200  # of a spectrogram: about what a screen shows

@@ -9,19 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rvqcodec.container.header import MAGIC
 from rvqcodec.errors import AudioError
 from rvqcodec.report.metrics.perceptual import resample
-
-Samples = NDArray[np.float32]
+from rvqcodec.types import Samples
 
 LONGEST = 1200.0  # seconds: both recordings are held in memory, a few times over
 
 
 @dataclass(frozen=True)
-class Recording:
+class Sound:
     """Samples float32 [C, n] at `sample_rate` (Hz); `file_bytes` of their file, None from a pipe."""
 
     name: str
@@ -39,7 +37,7 @@ class Recording:
         return float(self.samples.shape[1] / self.sample_rate)
 
 
-def read_recording(source: str, *, device: str = "auto") -> Recording:
+def read_recording(source: str, *, device: str = "auto") -> Sound:
     """Read a file or stdin ("-"); an `.rvq` file, known by its first bytes, is decoded.
 
     Errors: RvqError, OSError.
@@ -50,7 +48,7 @@ def read_recording(source: str, *, device: str = "auto") -> Recording:
         return replace(_read(path, "stdin", device), file_bytes=None)
 
 
-def _read(path: str, name: str, device: str) -> Recording:
+def _read(path: str, name: str, device: str) -> Sound:
     if not os.path.exists(path):
         raise AudioError(f"{name}: no such file")
     if os.path.isdir(path):
@@ -67,15 +65,15 @@ def _read(path: str, name: str, device: str) -> Recording:
         rate = chunks.header.sample_rate
         blocks = decoding.decoded(chunks, decoding.Span(chunks.header, options), options)
         samples = _whole(blocks, name, rate)
-    return Recording(name, samples, rate, os.path.getsize(path), coded=True)
+    return Sound(name, samples, rate, os.path.getsize(path), coded=True)
 
 
-def _samples(path: str, name: str, file_bytes: int) -> Recording:
+def _samples(path: str, name: str, file_bytes: int) -> Sound:
     from rvqcodec.audio import open_input
 
     with open_input(path) as audio:
         samples = _whole(audio.blocks(audio.sample_rate), name, audio.sample_rate)
-        return Recording(name, samples, audio.sample_rate, file_bytes)
+        return Sound(name, samples, audio.sample_rate, file_bytes)
 
 
 def _whole(blocks: Iterable[Samples], name: str, sample_rate: int) -> Samples:
@@ -104,7 +102,7 @@ def _spooled() -> Iterator[str]:
         yield path
 
 
-def make_alike(reference: Recording, other: Recording) -> tuple[Recording, Recording, list[str]]:
+def make_alike(reference: Sound, other: Sound) -> tuple[Sound, Sound, list[str]]:
     """Both at the higher of their rates, and both mono if one of them is; and notes that say so.
 
     Raises AudioError for other differences in channels.
@@ -129,10 +127,10 @@ def make_alike(reference: Recording, other: Recording) -> tuple[Recording, Recor
     return _at(reference, rate), _at(other, rate), notes
 
 
-def _mono(recording: Recording) -> Recording:
+def _mono(recording: Sound) -> Sound:
     return replace(recording, samples=recording.samples.mean(axis=0, keepdims=True, dtype=np.float32))
 
 
-def _at(recording: Recording, rate: int) -> Recording:
+def _at(recording: Sound, rate: int) -> Sound:
     samples = resample(recording.samples, recording.sample_rate, rate)
     return replace(recording, samples=samples, sample_rate=rate)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rvqcodec.codec import EncodeOptions, encode_file
-from rvqcodec.report.recording import Recording, read_recording
+from rvqcodec.report.recording import Sound, read_recording
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Roundtrip:
     encoded: Path
     encoded_bytes: int
     bits_per_second: float  # of the whole file, its container counted
-    decoded: Recording
+    decoded: Sound
 
 
 def code_file(

@@ -9,13 +9,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from rvqcodec import files
 from rvqcodec.errors import RvqError
-
-Samples = NDArray[np.float32]
-
+from rvqcodec.types import Samples
 
 SCHEMA = "rvq-run-1"
 KINDS = ("speech", "music", "sound")
@@ -79,11 +75,10 @@ def kind_of(name: str) -> str:
 
 
 def save_run(run: Run, path: Path) -> None:
-    """Write `run` as JSON, under a temporary name first."""
+    """Write `run` as JSON; it appears whole or not at all."""
     document = {"schema": SCHEMA, **asdict(run)}
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
-    os.replace(temporary, path)
+    with files.replacing(path, force=True) as file:
+        file.write((json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 
 def keep_audio(samples: Samples, sample_rate: int, run: Path, name: str) -> str:

@@ -16,7 +16,7 @@ everyone who recorded, played, spoke and shared. Made from the corpus' `MANIFEST
 
 
 @dataclass(frozen=True)
-class Row:
+class SourceFile:
     """One file of the corpus."""
 
     file: str
@@ -29,7 +29,7 @@ class Row:
     clips: int
 
 
-def read_manifest(path: Path) -> list[Row]:
+def read_manifest(path: Path) -> list[SourceFile]:
     """The rows of a MANIFEST.tsv; RvqError when it is missing or has other columns."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -37,7 +37,7 @@ def read_manifest(path: Path) -> list[Row]:
             if table.fieldnames is None or not set(COLUMNS) <= set(table.fieldnames):
                 raise RvqError(f"{path}: not a manifest; its first line must name {', '.join(COLUMNS)}")
             return [
-                Row(
+                SourceFile(
                     file=line["file"],
                     domain=line["domain"],
                     repo=line["repo"],
@@ -55,7 +55,7 @@ def read_manifest(path: Path) -> list[Row]:
         raise RvqError(f"{path}: a line is no row of a manifest ({error})") from error
 
 
-def render(rows: list[Row]) -> str:
+def render(rows: list[SourceFile]) -> str:
     """The text of CREDITS.md: totals, then a section for every repository."""
     lines = [HEAD, "| | hours | files |", "|---|---|---|"]
     for domain in sorted({row.domain for row in rows}):
@@ -67,7 +67,7 @@ def render(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def section(repo: str, rows: list[Row]) -> list[str]:
+def section(repo: str, rows: list[SourceFile]) -> list[str]:
     """One repository: where, what, how much, under which licences, as which files of the corpus."""
     commits = sorted({row.commit for row in rows})
     licences = sorted({part.strip() for row in rows for part in row.licence.split(" | ")})
@@ -84,6 +84,6 @@ def section(repo: str, rows: list[Row]) -> list[str]:
     ]
 
 
-def hours(rows: list[Row]) -> str:
+def hours(rows: list[SourceFile]) -> str:
     """Length of all rows together."""
     return f"{sum(row.seconds for row in rows) / 3600:.3f}"

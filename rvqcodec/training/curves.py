@@ -41,7 +41,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
             rows.pop()
         rows.append(row)
     if not rows:
-        raise RvqError(f"{path}: no rows yet; a row comes every {50} steps")
+        raise RvqError(f"{path}: no rows yet; rows come every few dozen steps (--set log_every=N)")
     return rows
 
 

@@ -12,11 +12,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from rvqcodec import files
 from rvqcodec.audio import Resampler, open_input
 from rvqcodec.errors import AudioError
 from rvqcodec.training import synthetic
+from rvqcodec.types import Samples
 
-Samples = npt.NDArray[np.float32]
 Made = TypeVar("Made")
 SHARES = {"speech": 0.40, "music": 0.47, "sound": 0.13}  # of the crops; by the start of a file's name
 ENDINGS = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
@@ -78,10 +79,8 @@ def build_cache(
             except AudioError as error:
                 warn(f"{error}; left out")
                 continue
-            part = target.with_suffix(".part")
-            with part.open("wb") as out:
+            with files.replacing(target, force=True) as out:
                 np.save(out, samples)
-            part.replace(target)
         arrays.append(target)
     if not arrays:
         raise AudioError(f"{folder}: none of its {len(sources)} audio files can be read")

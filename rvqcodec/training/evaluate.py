@@ -5,19 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from rvqcodec.models.interface import Model
 from rvqcodec.report.metrics import PERCEPTUAL, measure, missing
 from rvqcodec.training.data import held_out, mapped
-
-Samples = npt.NDArray[np.float32]
+from rvqcodec.types import Samples
 
 CLIP_SECONDS = 6
 
 
 @dataclass(frozen=True)
-class Clip:
+class HeldOutClip:
     """A mono recording at the model's rate."""
 
     name: str
@@ -33,7 +31,7 @@ def reconstruct(model: Model, samples: Samples, n_q: int) -> Samples:
     return sound[0, model.facts.pre_skip :][: len(samples)]
 
 
-def figures(model: Model, clips: Sequence[Clip], n_q: Sequence[int]) -> list[dict[str, float]]:
+def figures(model: Model, clips: Sequence[HeldOutClip], n_q: Sequence[int]) -> list[dict[str, float]]:
     """A row per number of codebooks: mel, stft, si_sdr (speech_ and other_), stoi and pesq of speech.
 
     stoi and pesq only where the extra [metrics] is installed.
@@ -56,7 +54,7 @@ def figures(model: Model, clips: Sequence[Clip], n_q: Sequence[int]) -> list[dic
     return rows
 
 
-def held_out_clips(arrays: Sequence[Path], sample_rate: int) -> list[Clip]:
+def held_out_clips(arrays: Sequence[Path], sample_rate: int) -> list[HeldOutClip]:
     """Clips of 6 s from the files that are never trained on: at a quarter, the half and three quarters of each."""
     n, clips = CLIP_SECONDS * sample_rate, []
     for array in arrays:
@@ -66,5 +64,5 @@ def held_out_clips(arrays: Sequence[Path], sample_rate: int) -> list[Clip]:
                 begin = track.shape[1] * quarter // 4
                 samples = track[:, begin : begin + n].mean(0, dtype=np.float32) / 32768
                 if len(samples) >= sample_rate:
-                    clips.append(Clip(array.name, samples.astype(np.float32)))
+                    clips.append(HeldOutClip(array.name, samples.astype(np.float32)))
     return clips

@@ -19,10 +19,10 @@ LOG = "log.jsonl"
 
 
 def run(trainer: Trainer, *, shown: Callable[[float], None] = lambda share: None) -> int | None:
-    """Train until the slice is over or a signal asks to stop (then its number comes back); always saves first.
+    """Train until the slice is over or a signal asks to stop; saves in either case.
 
-    shown: told after every step how much of the slice is over. RvqError when the losses are no numbers any more;
-    the checkpoint of before stays.
+    Returns the signal's number if one stopped it. shown: called after every step with the share of the slice that is
+    over. RvqError when the losses are not numbers any more; the previous checkpoint is kept.
     """
     o, p = trainer.options, trainer.progress
     batches = trainer.pool.batches(o.batch, trainer.samples, o.seed + 2, p.step, workers=trainer.workers)

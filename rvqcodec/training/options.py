@@ -1,4 +1,4 @@
-"""What a training run is told: `Options`, the three stages, NAME=VALUE settings; and where it stands: `Progress`."""
+"""What a training run is told: `Options`, the three stages, NAME=VALUE settings; and where it stands: `RunState`."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ class Options:
 
 
 @dataclass
-class Progress:
+class RunState:
     """Where a run stands. `sums` holds what the next log line is the mean of, still on the device."""
 
     step: int = 0
@@ -90,7 +90,7 @@ def new_config(changes: dict[str, Any]) -> Config:
     return dataclasses.replace(NEW, **changes)
 
 
-def check(options: Options, config: Config) -> None:
+def check_options(options: Options, config: Config) -> None:
     """RvqError for values that no run can work with."""
     for name in ("steps", "batch", "sub_frames", "warm_up", "judge_channels", "start_batches", "log_every"):
         if getattr(options, name) < 1:

@@ -12,7 +12,7 @@ from rvqcodec.models.rvq44.config import Config
 from rvqcodec.models.rvq44.family import Rvq44
 from rvqcodec.training import checkpoint
 from rvqcodec.training.data import Pool
-from rvqcodec.training.options import Options, check, new_config
+from rvqcodec.training.options import Options, check_options, new_config
 from rvqcodec.training.trainer import Trainer
 
 
@@ -84,7 +84,7 @@ def _go_on(request: Request, pool: Pool, last: Path, say: Callable[[str], None])
 
 
 def _trainer(request: Request, pool: Pool, config: Config, options: Options) -> Trainer:
-    check(options, config)
+    check_options(options, config)
     return Trainer(
         config=config, options=options, pool=pool, out=request.out, device=request.device, workers=request.workers
     )

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-Samples = npt.NDArray[np.float32]
+from rvqcodec.types import Samples
+
 LOWEST, HIGHEST = 40.0, 17_000.0  # Hz
 QUIETEST, LOUDEST = -40.0, 0.0  # dB, peak
 BACKGROUND = (-100.0, -40.0)  # dB, of the noise behind the sound; below the 16-bit step it is as good as none

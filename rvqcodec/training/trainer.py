@@ -24,7 +24,6 @@ from rvqcodec.models.rvq44.layers import Block
 from rvqcodec.models.rvq44.network import Encoded, Network
 from rvqcodec.models.rvq44.quantize import Quantized
 from rvqcodec.training import checkpoint, losses
-from rvqcodec.training.carrier import flat_noise
 from rvqcodec.training.data import Pool
 from rvqcodec.training.discriminators import (
     WINDOWS,
@@ -33,9 +32,10 @@ from rvqcodec.training.discriminators import (
     feature_distance,
     judge_loss,
 )
-from rvqcodec.training.options import Options, Progress
-from rvqcodec.training.resident import ResidentPool, for_device, onto
-from rvqcodec.training.start import start_from_data
+from rvqcodec.training.from_data import start_from_data
+from rvqcodec.training.gpu_pool import ResidentPool, for_device, onto
+from rvqcodec.training.noise_table import flat_noise
+from rvqcodec.training.options import Options, RunState
 
 OFTEN = 8  # times as often as others half of all codebooks are what an item of a batch keeps
 START_CROPS, START_SUB_FRAMES = 32, 84
@@ -89,7 +89,7 @@ class Trainer:
         self.average = copy.deepcopy(self.network).eval()
         self.network.waveform_quantizer.width = 1  # nearest entries: a search in every step takes long
         self.judges = Discriminators(options.judge_channels).to(self.device)
-        self.progress = Progress()
+        self.progress = RunState()
         self.workers = workers
         self.part: Callable[[str], AbstractContextManager[None]] = untimed
         self.bf16 = bf16_pays(self.device)
@@ -174,7 +174,7 @@ class Trainer:
         for name, value in state["counts"].items():
             buffers[name].copy_(value)
         self.average.load_state_dict(state["average"])
-        self.progress = Progress(**state["progress"])
+        self.progress = RunState(**state["progress"])
         torch.set_rng_state(state["random"].cpu())
         if "random_cuda" in state and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)

@@ -50,7 +50,7 @@ def overlap_add(frames: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mel(frequency: float) -> float:
-    """Hz -> mel (O'Shaughnessy, 1987)."""
+    """Hz -> mel (O'Shaughnessy, 1987). `report.metrics` has Slaney's scale, by which its distances are defined."""
     return 2595 * math.log10(1 + frequency / 700)
 
 

@@ -1,9 +1,8 @@
 """How much later one recording is than another, by cross-correlation."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
+from rvqcodec.types import Samples
 
 BLOCK = 1 << 17
 LEAST_CORRELATION = 0.1  # below this the two have too little in common to tell a delay

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
+from rvqcodec.types import Samples
 
 SI_SDR_LIMIT = 100.0  # dB; a perfect copy would be infinite, which JSON cannot hold
 FFT_BLOCK = 1 << 18

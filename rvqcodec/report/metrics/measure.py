@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rvqcodec.errors import AudioError
 from rvqcodec.report.metrics import perceptual
@@ -14,8 +13,7 @@ from rvqcodec.report.metrics.align import find_delay, shift_to_fit
 from rvqcodec.report.metrics.levels import integrated_loudness, si_sdr
 from rvqcodec.report.metrics.perceptual import resample
 from rvqcodec.report.metrics.spectra import MODEL_RATE, highest_frequencies, spectral_distances
-
-Samples = NDArray[np.float32]
+from rvqcodec.types import Samples
 
 PERCEPTUAL = ("stoi", "pesq", "visqol")
 LONGEST_DELAY = 0.1  # seconds

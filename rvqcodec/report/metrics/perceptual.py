@@ -6,9 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
+from rvqcodec.types import Samples
 
 PACKAGES = {"stoi": "pystoi", "pesq": "pesq", "visqol": "visqol"}
 INSTALL = "pip install 'rvqcodec[metrics]'"

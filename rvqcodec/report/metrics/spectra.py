@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
+from rvqcodec.types import Samples
 
 MODEL_RATE = 44100
 SCALES = ((2048, 150), (512, 80))  # windows and mel bands of the DAC paper's evaluation

@@ -27,7 +27,10 @@ def nearest(entries: Tensor, vectors: Tensor) -> Tensor:
 
 
 def k_means(vectors: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """vectors [n, d] -> entries [size, d] and how many vectors chose each, after a fixed number of rounds."""
+    """vectors [n, d] -> entries [size, d] and how many vectors chose each, after a fixed number of rounds.
+
+    `api.residual` has its own in numpy: that one needs no torch, this one runs on the GPU.
+    """
     entries = vectors[torch.randperm(len(vectors), device=vectors.device)[:size]].clone()
     for _ in range(ROUNDS):
         index = nearest(entries, vectors)

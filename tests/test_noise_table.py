@@ -3,7 +3,7 @@
 import torch
 
 from rvqcodec.models.rvq44.layers import MDCT, position_noise
-from rvqcodec.training.carrier import at_unit_variance, flat_noise, fluctuation, sound
+from rvqcodec.training.noise_table import at_unit_variance, flat_noise, fluctuation, sound
 
 RATE = 44100
 

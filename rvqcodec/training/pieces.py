@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from rvqcodec import files
 from rvqcodec.errors import RvqError
 
 LIST = ".pieces.json"
@@ -106,9 +107,8 @@ def pack(source: Path, folder: Path, piece: int) -> Path:
                     tar.add(path, str(name), recursive=False, filter=_plain)
         out.end_piece()
         packed = Packed(source.name, out.size, out.whole.hexdigest(), tuple(out.pieces))
-        part = folder / f".{listing.name}.part"
-        part.write_text(json.dumps(asdict(packed), indent=1) + "\n", encoding="utf-8")
-        os.replace(part, listing)
+        with files.replacing(listing) as file:
+            file.write((json.dumps(asdict(packed), indent=1) + "\n").encode())
     except BaseException:
         out.end_piece()
         for made in out.pieces:
@@ -142,7 +142,7 @@ def read_list(listing: Path) -> Packed:
     return packed
 
 
-def check(listing: Path, *, shown: Callable[[int, int], None] = lambda done, total: None) -> Packed:
+def check_pieces(listing: Path, *, shown: Callable[[int, int], None] = lambda done, total: None) -> Packed:
     """Compare every piece and the whole with their hashes; RvqError names the pieces that are wrong or missing."""
     packed = read_list(listing)
     whole, bad, done = hashlib.sha256(), [], 0
@@ -172,7 +172,7 @@ def unpack(listing: Path, folder: Path, *, shown: Callable[[int, int], None] = l
 
     Only plain files and folders come out, never outside `folder`; what exists is not overwritten.
     """
-    packed = check(listing, shown=shown)
+    packed = check_pieces(listing, shown=shown)
     target = folder / packed.name
     if target.exists():
         raise RvqError(f"{target}: exists; remove it, or unpack to another folder")

@@ -8,9 +8,9 @@ import tinycodec
 import torch
 
 from rvqcodec.training.data import Mix, Pool
+from rvqcodec.training.gpu_pool import ResidentPool, for_device
 from rvqcodec.training.loop import run
 from rvqcodec.training.options import Options
-from rvqcodec.training.resident import ResidentPool, for_device
 from rvqcodec.training.trainer import Trainer
 
 CPU = torch.device("cpu")
