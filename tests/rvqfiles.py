@@ -5,23 +5,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from rvqcodec.container import Chunk, Header, Writer, sharing
+from rvqcodec.container import MAX_N_Q, Chunk, Header, ModelFacts, Writer, sharing
 
 CHANNELS = {"mono": 1, "mid-side": 2, "discrete": 3}
 
-HEADER = Header(
-    sample_rate=44100,
-    channels=1,
-    coding="mono",
+FACTS = ModelFacts(
     model_id="test-1",
     weights_hash=bytes.fromhex("0123456789abcdef"),
     model_rate=44100,
     hop=1176,
-    code_bits=10,
-    total_n_q=4,
-    frames_per_chunk=8,
     pre_skip=588,
+    code_bits=10,
+    max_n_q=MAX_N_Q,
 )
+HEADER = Header.of(FACTS, sample_rate=44100, channels=1, total_n_q=4, frames_per_chunk=8)
 
 
 def make_header(coding: str = "mono", **changes: object) -> Header:

@@ -5,14 +5,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rvqfiles import FACTS
 
 from rvqcodec.codes import bitrate
-from rvqcodec.container import ModelFacts, sharing
+from rvqcodec.container import sharing
 from rvqcodec.errors import BitrateError
 
-FACTS = ModelFacts(
-    model_id="test-1", weights_hash=bytes(8), model_rate=44100, hop=1176, pre_skip=588, code_bits=10, max_n_q=32
-)
 BALANCES = st.integers(-128, 127)
 
 

@@ -12,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from rvqfiles import make_header
 
 from rvqcodec.api.live import Decoder
 from rvqcodec.audio import AudioInput
@@ -19,7 +20,7 @@ from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_fil
 from rvqcodec.codec.channels import from_coded, to_coded
 from rvqcodec.codec.chunker import Chunker, balance_of
 from rvqcodec.codec.encoding import Encoder, header_of
-from rvqcodec.container import Chunk, Header, Writer, sharing
+from rvqcodec.container import Chunk, Writer, sharing
 from rvqcodec.errors import AudioError, BitrateError
 from rvqcodec.models import loading
 from rvqcodec.models.rvq44 import decoder as decoders
@@ -48,13 +49,6 @@ def test_balance(mid: float, side: float, balance: int) -> None:
     assert balance_of(mid, side) == balance
 
 
-def header(coding: str, channels: int, total: int = 16, frames: int = 5) -> Header:
-    return Header(
-        sample_rate=44100, channels=channels, coding=coding, model_id="test", weights_hash=bytes(8), model_rate=44100,
-        hop=1176, code_bits=10, total_n_q=total, frames_per_chunk=frames, pre_skip=588,
-    )  # fmt: skip
-
-
 @CUTS
 @given(cuts=st.lists(st.integers(0, 30_000), max_size=6))
 def test_chunks_do_not_depend_on_the_cutting(stereo: NDArray[np.float32], cuts: list[int]) -> None:
@@ -62,7 +56,7 @@ def test_chunks_do_not_depend_on_the_cutting(stereo: NDArray[np.float32], cuts: 
     codes = np.zeros((2, 16, -(-(30000 + 588) // 1176)), np.uint16)
 
     def chunks(edges: list[int]) -> list[Chunk]:
-        chunker = Chunker(header("mid-side", 2), 32)
+        chunker = Chunker(make_header("mid-side", total_n_q=16, frames_per_chunk=5), 32)
         done = []
         for begin, end in zip([0, *edges], [*edges, 30000], strict=True):
             done += list(chunker.push(coded[:, begin:end], codes[:, :, :0]))

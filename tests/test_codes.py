@@ -9,26 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rvqfiles import HEADER
 
 from rvqcodec.codes.grid import Codes
 from rvqcodec.codes.tokenfile import FORMATS, dump, layout_of, load, meta_of
 from rvqcodec.codes.tokens import PATTERNS, interleave
-from rvqcodec.container import Chunk, Header, Writer, sharing
+from rvqcodec.container import Chunk, Writer, sharing
 from rvqcodec.errors import FormatError
 
-MONO = Header(
-    sample_rate=44100,
-    channels=1,
-    coding="mono",
-    model_id="test-1",
-    weights_hash=bytes(range(8)),
-    model_rate=44100,
-    hop=1176,
-    code_bits=10,
-    total_n_q=16,
-    frames_per_chunk=128,
-    pre_skip=588,
-)
+MONO = dataclasses.replace(HEADER, total_n_q=16, frames_per_chunk=128)
 
 
 def recording(
@@ -153,7 +142,7 @@ def test_others_can_read_what_we_write() -> None:
         meta = json.loads(file["meta"].item())
         tokens = file["tokens"]
     assert (meta["model_id"], meta["frame_rate"], meta["n_samples"]) == ("test-1", 37.5, 4116)
-    assert meta["weights_hash"] == "0001020304050607"
+    assert meta["weights_hash"] == "0123456789abcdef"
     assert meta["special"]["absent"] == 1024
     lines = b"".join(dump(codes, layout, "jsonl")).decode().splitlines()
     assert json.loads(lines[0]) == meta

@@ -5,11 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+import rvqfiles
 from conftest import ENVIRONMENT, ROOT
-
-from rvqcodec.container import Chunk, Header, Writer
 
 HEAVY = {"torch", "soundfile", "soxr", "safetensors", "scipy", "matplotlib"}
 PACKAGE = ROOT / "rvqcodec"
@@ -19,14 +17,7 @@ PACKAGE = ROOT / "rvqcodec"
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of three frames, made without the network."""
     path = tmp_path_factory.mktemp("imports") / "tiny.rvq"
-    header = Header(
-        sample_rate=44100, channels=1, coding="mono", model_id="test", weights_hash=bytes(8), model_rate=44100,
-        hop=1176, code_bits=10, total_n_q=4, frames_per_chunk=8, pre_skip=588,
-    )  # fmt: skip
-    with open(path, "wb") as file:
-        writer = Writer(file, header)
-        writer.write_chunk(Chunk(start_frame=0, frames=3, n_q=(4,), codes=(np.ones((4, 3), np.uint16),)))
-        writer.close(2000)
+    path.write_bytes(rvqfiles.make_file(frames=3, short=1))
     return path
 
 

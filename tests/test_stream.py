@@ -20,9 +20,9 @@ from rvqcodec.models.rvq44.timing import context, lookahead
 from rvqcodec.models.rvq44.workers import GROUP
 from rvqcodec.training.evaluate import reconstruct
 
-HOP, SUB = 1176, 588
+HOP, SUB = tinycodec.CONFIG.hop, tinycodec.CONFIG.sub_frame
 LONG = 3 * WINDOW * HOP + 1234  # three windows and a part of one
-LENGTHS = [0, 1, 587, 588, 589, 1175, 1176, 1177, 2 * HOP - SUB, WINDOW * HOP - SUB, WINDOW * HOP, LONG]
+LENGTHS = [0, 1, SUB - 1, SUB, SUB + 1, HOP - 1, HOP, HOP + 1, 2 * HOP - SUB, WINDOW * HOP - SUB, WINDOW * HOP, LONG]
 
 Samples = NDArray[np.float32]
 Codes = NDArray[np.uint16]
@@ -115,7 +115,7 @@ def test_the_sound_uses_its_codebooks(long_codes: Codes, long_decoded: Samples) 
     assert long_decoded.std() > 1e-3
 
 
-@pytest.mark.parametrize("n", [1, 589, 30 * HOP, LONG])
+@pytest.mark.parametrize("n", [1, SUB + 1, 30 * HOP, LONG])
 @pytest.mark.parametrize("n_q", [3, 8])
 def test_streaming_equals_offline(n: int, n_q: int) -> None:
     samples = tinycodec.sound(n, seed=3)

@@ -123,9 +123,15 @@ def open_output(
     lost = tuple(key for key in tags if chosen != "raw" and tags[key] and key.upper() not in takes)
     if chosen in ("wav", "raw"):
         sink: Sink = PcmSink(
-            target, sample_rate, channels, encoding=_ENCODING.get(subtype, subtype),
-            header=chosen == "wav", n_samples=n_samples, tags=takes, force=force,
-        )  # fmt: skip
+            target,
+            sample_rate,
+            channels,
+            encoding=_ENCODING.get(subtype, subtype),
+            header=chosen == "wav",
+            n_samples=n_samples,
+            tags=takes,
+            force=force,
+        )
     else:
         sink = SoundfileSink(target, sample_rate, channels, format=chosen, subtype=subtype, tags=takes, force=force)
     return AudioOutput(sink, channels, lost)

@@ -116,9 +116,15 @@ def wav_source(start: Stream, stream: IO[bytes], name: str, file_size: int | Non
             tags = {**tags, **_tags_behind(stream, end)}
             stream.seek(head.data_start)
     return PcmSource(
-        stream, name, sample_rate=head.sample_rate, channels=head.channels, encoding=head.encoding,
-        data_bytes=data_bytes, file_bytes=file_bytes, tags=tags,
-    )  # fmt: skip
+        stream,
+        name,
+        sample_rate=head.sample_rate,
+        channels=head.channels,
+        encoding=head.encoding,
+        data_bytes=data_bytes,
+        file_bytes=file_bytes,
+        tags=tags,
+    )
 
 
 def _tags_behind(stream: IO[bytes], position: int) -> dict[str, str]:
@@ -138,9 +144,15 @@ def _tags_behind(stream: IO[bytes], position: int) -> dict[str, str]:
 def raw_source(stream: IO[bytes], name: str, raw: RawFormat, file_size: int | None) -> PcmSource:
     """Headerless PCM in a file (`file_size` in bytes) or pipe (None)."""
     return PcmSource(
-        stream, name, sample_rate=raw.sample_rate, channels=raw.channels, encoding=raw.encoding,
-        data_bytes=None, file_bytes=file_size, tags={},
-    )  # fmt: skip
+        stream,
+        name,
+        sample_rate=raw.sample_rate,
+        channels=raw.channels,
+        encoding=raw.encoding,
+        data_bytes=None,
+        file_bytes=file_size,
+        tags={},
+    )
 
 
 class SoundfileSource:

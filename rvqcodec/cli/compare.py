@@ -36,8 +36,14 @@ JUDGED_SECONDS = 60.0  # PESQ, STOI and ViSQOL are made for clips, and ViSQOL ta
 @click.option("-f", "--force", is_flag=True, help="Overwrite a picture that exists.")
 @guarded
 def compare(
-    reference: str, other: str, as_json: bool, plot: str | None, fast: bool, device: str, force: bool
-) -> None:  # fmt: skip
+    reference: str,
+    other: str,
+    as_json: bool,
+    plot: str | None,
+    fast: bool,
+    device: str,
+    force: bool,
+) -> None:
     """Measure how far OTHER is from REFERENCE.
 
     Either may be an audio file, an .rvq file (decoded on the way), or - for stdin. Delays up to 100 ms are

@@ -73,10 +73,24 @@ from rvqcodec.types import Progress
 @options.QUIET
 @guarded
 def decode(
-    inputs: tuple[str, ...], output: str | None, to: str | None, codebooks: int | None, rate: int | None,
-    subtype: str | None, start: float, duration: float | None, raw: bool, sample_format: str, salvage: bool,
-    device: str, precision: str, recursive: bool, jobs: int, force: bool, quiet: bool,
-) -> None:  # fmt: skip
+    inputs: tuple[str, ...],
+    output: str | None,
+    to: str | None,
+    codebooks: int | None,
+    rate: int | None,
+    subtype: str | None,
+    start: float,
+    duration: float | None,
+    raw: bool,
+    sample_format: str,
+    salvage: bool,
+    device: str,
+    precision: str,
+    recursive: bool,
+    jobs: int,
+    force: bool,
+    quiet: bool,
+) -> None:
     """Decode .rvq to audio: song.rvq becomes song.wav beside it.
 
     INPUT is an .rvq file, or - for stdin, whose result goes to stdout as WAV.
@@ -108,6 +122,8 @@ def decode(
         report = decode_file(source, job.target, options, force=force, progress=progress)
         if report.clipped:
             streams.say(f"{name_of(job.source)}: {report.clipped:,} samples over full scale were limited")
+        if report.lost_tags and not quiet:
+            streams.say(f"{name_of(job.source)}: {', '.join(report.lost_tags)}: tags that the result has no place for")
         for damage in report.losses:
             streams.say(f"{name_of(job.source)}: {damage}")
         if report.losses:

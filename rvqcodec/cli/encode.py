@@ -71,11 +71,25 @@ from rvqcodec.types import Progress
 @options.QUIET
 @guarded
 def encode(
-    inputs: tuple[str, ...], bitrate: str | None, codebooks: int | None, output: str | None, mono: bool,
-    model: str | None, device: str, chunk: float | None, tags: tuple[str, ...], raw: bool,
-    rate: int | None, channels: int | None, sample_format: str, recursive: bool, jobs: int, verify: bool,
-    force: bool, quiet: bool,
-) -> None:  # fmt: skip
+    inputs: tuple[str, ...],
+    bitrate: str | None,
+    codebooks: int | None,
+    output: str | None,
+    mono: bool,
+    model: str | None,
+    device: str,
+    chunk: float | None,
+    tags: tuple[str, ...],
+    raw: bool,
+    rate: int | None,
+    channels: int | None,
+    sample_format: str,
+    recursive: bool,
+    jobs: int,
+    verify: bool,
+    force: bool,
+    quiet: bool,
+) -> None:
     """Encode audio to .rvq: song.wav becomes song.rvq beside it.
 
     INPUT is WAV, FLAC, OGG, Opus, MP3, AIFF, AU or CAF, or - for stdin, whose result goes to stdout.

@@ -45,9 +45,17 @@ if TYPE_CHECKING:
 @click.option("-f", "--force", is_flag=True, help="Overwrite a run that exists.")
 @guarded
 def roundtrip(
-    source: str, bitrate: str, mono: bool, model: str | None, device: str, visqol: bool, fast: bool,
-    as_json: bool, out: str | None, force: bool,
-) -> None:  # fmt: skip
+    source: str,
+    bitrate: str,
+    mono: bool,
+    model: str | None,
+    device: str,
+    visqol: bool,
+    fast: bool,
+    as_json: bool,
+    out: str | None,
+    force: bool,
+) -> None:
     """Encode INPUT, decode it and compare, at several bitrates.
 
     INPUT is an audio file. kbps is that of the whole .rvq file; ratio is against 16-bit samples.
@@ -74,9 +82,16 @@ def roundtrip(
 
 
 def _measure(
-    original: "Sound", source: str, asked: list[int], mono: bool, model: str | None, device: str,
-    visqol: bool, fast: bool, out: Path | None,
-) -> "Run":  # fmt: skip
+    original: "Sound",
+    source: str,
+    asked: list[int],
+    mono: bool,
+    model: str | None,
+    device: str,
+    visqol: bool,
+    fast: bool,
+    out: Path | None,
+) -> "Run":
     from rvqcodec.report.metrics import PERCEPTUAL, measure
     from rvqcodec.report.recording import make_alike
     from rvqcodec.report.roundtrip import code_file

@@ -68,10 +68,20 @@ def tokens() -> None:
 @options.QUIET
 @guarded
 def encode(
-    inputs: tuple[str, ...], output: str | None, to: str | None, pattern: str, boundaries: bool,
-    bitrate: str | None, codebooks: int | None, mono: bool, model: str | None, device: str, recursive: bool,
-    force: bool, quiet: bool,
-) -> None:  # fmt: skip
+    inputs: tuple[str, ...],
+    output: str | None,
+    to: str | None,
+    pattern: str,
+    boundaries: bool,
+    bitrate: str | None,
+    codebooks: int | None,
+    mono: bool,
+    model: str | None,
+    device: str,
+    recursive: bool,
+    force: bool,
+    quiet: bool,
+) -> None:
     """Write the codes of audio or .rvq files as tokens: song.wav becomes song.npz beside it.
 
     INPUT is an .rvq file, which needs no network, or audio as for rvq encode; - is stdin, whose result goes to
@@ -141,10 +151,20 @@ def encode(
 @options.QUIET
 @guarded
 def decode(
-    inputs: tuple[str, ...], output: str | None, to: str | None, lenient: bool, model: str | None, pattern: str | None,
-    boundaries: bool, codebooks: int | None, channels: int | None, rate: int | None, device: str, force: bool,
+    inputs: tuple[str, ...],
+    output: str | None,
+    to: str | None,
+    lenient: bool,
+    model: str | None,
+    pattern: str | None,
+    boundaries: bool,
+    codebooks: int | None,
+    channels: int | None,
+    rate: int | None,
+    device: str,
+    force: bool,
     quiet: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Turn tokens back into .rvq or audio: song.npz becomes song.rvq beside it.
 
     INPUT is what rvq tokens encode wrote, or what a model made of it; - is stdin, whose result goes to stdout.

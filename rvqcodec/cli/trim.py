@@ -29,9 +29,14 @@ from rvqcodec.container import Reader
 @options.QUIET
 @guarded
 def trim(
-    inputs: tuple[str, ...], bitrate: str | None, codebooks: int | None, output: str | None, recursive: bool,
-    force: bool, quiet: bool,
-) -> None:  # fmt: skip
+    inputs: tuple[str, ...],
+    bitrate: str | None,
+    codebooks: int | None,
+    output: str | None,
+    recursive: bool,
+    force: bool,
+    quiet: bool,
+) -> None:
     """Lower the bitrate of .rvq files without re-encoding: rvq trim song.rvq -b 3kbps -o small.rvq
 
     Drops codebooks, chunk by chunk; what is left is byte for byte what encoding at the lower bitrate gives.

@@ -137,9 +137,7 @@ class Codes:
                     "codebooks of a coded channel, the same ones in all frames of a chunk"
                 )
             codes = tuple(np.ascontiguousarray(part[c, :k]) for c, k in enumerate(n_q))
-            yield Chunk(
-                start_frame=start, frames=frames, n_q=tuple(n_q.tolist()), balance=balance, codes=codes
-            )  # fmt: skip
+            yield Chunk(start_frame=start, frames=frames, n_q=tuple(n_q.tolist()), balance=balance, codes=codes)
             start += frames
 
     @property

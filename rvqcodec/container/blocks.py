@@ -132,9 +132,14 @@ def parse_fields(header: Header, data: bytes, position: int) -> RawChunk:
     if size > MAX_BLOCK:
         raise FormatError(f"chunk: {size} bytes are over {MAX_BLOCK}", position)
     return RawChunk(
-        start_frame=start_frame, frames=frames, n_q=tuple(rest), balance=balance, payload=b"",
-        position=position, size=size,
-    )  # fmt: skip
+        start_frame=start_frame,
+        frames=frames,
+        n_q=tuple(rest),
+        balance=balance,
+        payload=b"",
+        position=position,
+        size=size,
+    )
 
 
 def chunk_problem(header: Header, start_frame: int, frames: int, n_q: tuple[int, ...]) -> str | None:
