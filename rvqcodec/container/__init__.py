@@ -22,9 +22,9 @@ from rvqcodec.container.header import (
     MAX_FRAMES_PER_CHUNK,
     MAX_N_Q,
     Header,
-    usable_tags,
 )
 from rvqcodec.container.reader import Reader
+from rvqcodec.container.tags import usable_tags
 from rvqcodec.container.writer import Writer
 
 __all__ = [

@@ -3,11 +3,11 @@
 import re
 import struct
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rvqcodec.container.facts import ModelFacts
 from rvqcodec.container.payloads import PAYLOADS, PLAIN
+from rvqcodec.container.tags import tag_problem
 from rvqcodec.errors import FormatError
 
 MAGIC = b"\x89RVQ"
@@ -29,8 +29,6 @@ _CRC = struct.Struct("<I")
 MIN_HEADER = _FIXED.size + 1 + _CRC.size
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9._-]{1,32}")
-_TAG_KEY = re.compile(r"[ -<>-}]{1,64}")
-_TAG_VALUE = re.compile(r"[^\x00]*", re.DOTALL)
 
 _CODEC_AT = 7
 _RULES: tuple[tuple[str, int, int, int], ...] = (
@@ -178,41 +176,6 @@ def check_header(header: Header) -> None:
 
 def _unknown_codec(codec: int) -> str:
     return f"header: codec {codec} is unknown; this program reads codec {', '.join(map(str, PAYLOADS))}"
-
-
-def tag_problem(key: str, value: str) -> str | None:
-    """Why a tag cannot stand in a file, or None: keys are 1 to 64 printable ASCII characters without '='."""
-    if not _TAG_KEY.fullmatch(key):
-        return f"tag key {key[:64]!a} is not 1 to 64 printable ASCII characters without '='"
-    if not _TAG_VALUE.fullmatch(value):
-        return f"tag {key} holds a zero byte"
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return f"tag {key} is not valid Unicode"
-    return None
-
-
-def usable_tags(
-    tags: Iterable[tuple[str, str]], *, room: int = 60000
-) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Splits tags from elsewhere into those that fit a header and one line of reason for each that does not.
-
-    `room` bytes are shared in the order given.
-    """
-    kept: list[tuple[str, str]] = []
-    dropped: list[str] = []
-    for key, value in tags:
-        problem = tag_problem(key, value)
-        size = 0 if problem else _RECORD.size + len(f"{key}={value}".encode())
-        if problem:
-            dropped.append(problem)
-        elif size > room:
-            dropped.append(f"tag {key} has {size} bytes, more than there is room for")
-        else:
-            kept.append((key, value))
-            room -= size
-    return tuple(kept), tuple(dropped)
 
 
 def pack_header(header: Header) -> bytes:

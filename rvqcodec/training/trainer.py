@@ -2,9 +2,7 @@
 
 import contextlib
 import copy
-import functools
 import math
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -36,27 +34,13 @@ from rvqcodec.training.from_data import start_from_data
 from rvqcodec.training.gpu_pool import ResidentPool, for_device, onto
 from rvqcodec.training.noise_table import flat_noise
 from rvqcodec.training.options import Options, RunState
+from rvqcodec.training.pace import bf16_pays, parts_by_rate
 
 OFTEN = 8  # times as often as others half of all codebooks are what an item of a batch keeps
 START_CROPS, START_SUB_FRAMES = 32, 84
 POLISH = 4.7  # batches that improve the codebooks for each that set them
 REVIVE_EVERY = 100  # steps
 GRADIENT_LIMIT = 50.0  # a few times what is usual: a single odd crop must not undo many steps
-
-
-def parts_by_rate(network: Network) -> dict[float, list[torch.nn.Parameter]]:
-    """Share of the learning rate -> the parameters that get it: less where the start is nearly right already.
-
-    Steps that suit the blocks, which start from nothing, drown projections and identities in noise.
-    """
-    shares = {id(p): 0.1 for p in network.waveform_quantizer.parameters()}
-    for parameter in (*network.decoder_in.parameters(), *network.decoder_out.parameters(), network.decoder_direct):
-        shares[id(parameter)] = 0.25
-    parts: dict[float, list[torch.nn.Parameter]] = {}
-    for parameter in network.parameters():
-        if parameter.requires_grad:
-            parts.setdefault(shares.get(id(parameter), 1.0), []).append(parameter)
-    return parts
 
 
 def untimed(name: str) -> AbstractContextManager[None]:
@@ -320,21 +304,3 @@ class Trainer:
         fewest = 0.015 * self.options.batch * self.options.sub_frames / self.network.config.codebook_size
         replaced = self.network.envelope_quantizer.revive(parts.envelope_latent, fewest)
         return replaced + self.network.waveform_quantizer.revive(parts.waveform_latent, fewest)
-
-
-@functools.cache
-def bf16_pays(device: torch.device) -> bool:
-    """Whether bf16 products are faster than float32 here; on CPUs without AMX or AVX512-BF16 they are slower."""
-    if device.type == "cuda":
-        return True
-
-    def seconds(dtype: torch.dtype) -> float:
-        a, b = torch.randn(448, 384).to(dtype), torch.randn(384, 1152).to(dtype)
-        best = 1e9
-        for _ in range(3):
-            begin = time.perf_counter()
-            a @ b
-            best = min(best, time.perf_counter() - begin)
-        return best
-
-    return seconds(torch.bfloat16) < seconds(torch.float32) / 1.5

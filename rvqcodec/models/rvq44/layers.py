@@ -4,6 +4,8 @@ Shapes: B batch, S sub-frames, D features; everything is channels-last, [B, S, D
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -154,3 +156,10 @@ def position_noise(rows: int, bins: int) -> Tensor:
     total = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + (h >> 24)
     deviation = math.sqrt(4 * (256**2 - 1) / 12)
     return ((total - 510).float() / deviation).view(rows, bins)
+
+
+@contextmanager
+def exactly(device: torch.device) -> Iterator[None]:
+    """Within it there are no gradients, and products are of float32 even where training runs in bf16."""
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield

@@ -11,8 +11,7 @@ The methods here work on whole sequences or on parts of them and keep no state; 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias
 
@@ -23,7 +22,15 @@ from torch import Tensor, nn
 from rvqcodec.models.rvq44.coders import Coder, Quantizers, Result
 from rvqcodec.models.rvq44.config import Config
 from rvqcodec.models.rvq44.envelope import Order, Prominence, by_frame, by_sub_frame
-from rvqcodec.models.rvq44.layers import MDCT, Block, band_matrix, overlap_add, position_noise, start_as_identity
+from rvqcodec.models.rvq44.layers import (
+    MDCT,
+    Block,
+    band_matrix,
+    exactly,
+    overlap_add,
+    position_noise,
+    start_as_identity,
+)
 from rvqcodec.models.rvq44.quantize import LatentQuantizer
 
 POWER_FLOOR = 1e-9  # of a coefficient: about -90 dB below full scale
@@ -297,10 +304,3 @@ class Network(nn.Module):
         length = len(self.decoder_carrier)
         begin = first + (channel % 2 * 4 + channel // 2) * length // 8
         return self.decoder_carrier[torch.arange(begin, begin + count, device=self.decoder_carrier.device) % length]
-
-
-@contextmanager
-def exactly(device: torch.device) -> Iterator[None]:
-    """Within it there are no gradients, and products are of float32 even where training runs in bf16."""
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        yield
