@@ -107,6 +107,7 @@ def lines(found: "Measurement", absent: dict[str, str]) -> list[tuple[str, str]]
         ("log-spectral distance", f"{found.log_spectral:.1f} dB"),
         ("loudness difference", _with_unit(found.loudness, "LU", 2, sign=True)),
         ("frequencies kept", f"up to {kept:.1f} of {held:.1f} kHz" if held else "-"),
+        *_band_lines(found),
     ]
     for name, label, decimals, range_ in (
         ("stoi", "STOI", 3, "0 to 1"),
@@ -120,6 +121,26 @@ def lines(found: "Measurement", absent: dict[str, str]) -> list[tuple[str, str]]
         else:
             text = "too short or silent" if value is None else f"{value:.{decimals}f} ({range_})"
             rows.append((label, text))
+    return rows
+
+
+def _band_lines(found: "Measurement") -> list[tuple[str, str]]:
+    """Level and ripple in bands, and the stereo image of two channels, a line each."""
+    from rvqcodec.report.metrics.bands import LEVEL_BANDS, RIPPLE_BANDS, Band, Figures, band_name
+
+    def row(values: Figures, sign: str = "") -> str:
+        return " ".join("-" if value is None else f"{value:{sign}.1f}" for value in values)
+
+    def names(bands: tuple[Band, ...]) -> str:
+        return ", ".join(map(band_name, bands)) + " kHz"
+
+    rows = [
+        ("level change by band", f"{row(found.levels, '+')} dB in {names(LEVEL_BANDS)}"),
+        ("ripple", f"{row(found.ripples)} (was {row(found.ripples_reference)}) dB in {names(RIPPLE_BANDS)}"),
+    ]
+    if found.image_level is not None:
+        coherence = found.image_coherence
+        rows.append(("stereo image", f"level off by {found.image_level:.2f} dB, coherence by {coherence:.3f}"))
     return rows
 
 
