@@ -1,10 +1,12 @@
 """Quality against bitrate: rvq beside Opus, MP3, Codec 2 and Speex over a folder of clips.
 
     python benchmarks/quality.py FOLDER --out run.json --plot quality.png --visqol
+    python benchmarks/quality.py FOLDER --codecs rvq --model rvq44-4 --model new.json [--stereo]
 
 The kind of a clip is the start of its name: speech-, music-, sound-. Every codec gets the same 16-bit samples
 at 44.1 kHz; its bitrate is the size of its whole file over the duration. Rows of other codecs can be taken
-from an earlier run (--reuse) as long as the clip is the same.
+from an earlier run (--reuse) as long as the clip is the same. Several models are measured side by side, under their
+own names. --stereo takes the clips of two channels only, and tells how well their image was kept.
 """
 
 import argparse
@@ -12,25 +14,31 @@ import hashlib
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 import soxr
+from longterm import LongTerm
 from numpy.typing import NDArray
-from peers import PEERS, Peer
+from ours import rvq_codecs
+from peers import PEERS, RATE, Peer
 from tqdm import tqdm
 
 from rvqcodec.errors import RvqError
 from rvqcodec.report.metrics import INSTALL, PERCEPTUAL, measure, missing
 from rvqcodec.report.run import (
+    BAND_COLUMNS,
+    BANDS_EXPLAINED,
+    COLUMNS,
     Clip,
     Row,
     Run,
     duel,
     groups_of,
+    is_ours,
     keep_audio,
     kind_of,
     load_run,
@@ -43,22 +51,28 @@ from rvqcodec.report.run import (
 
 Samples = NDArray[np.float32]
 
-RATE = 44100
 ENDINGS = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"}
 QUICK_CLIPS = 1  # of each kind
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    spectra = LongTerm(RATE)
     try:
-        run = measure_folder(options)
+        run = measure_folder(options, spectra)
     except RvqError as error:
         print(f"quality: {error}", file=sys.stderr)
         return 1
+    draw = markdown if options.markdown else table
     for group, clips in groups_of(run).items():
         print(f"{group} ({len(clips)} clips, {'stereo' if options.stereo else 'mono'})")
-        print(summary_table(summarize(run, clips), markdown if options.markdown else table), end="\n\n")
-    for ours, theirs in (("rvq 6", "opus 6"), ("rvq 12", "opus 12")):
+        lines = summarize(run, clips)
+        for columns in (COLUMNS, BAND_COLUMNS):
+            print(summary_table(lines, draw, columns), end="\n\n")
+    print(BANDS_EXPLAINED, end="\n\n")
+    if spectra.sums:
+        print(draw(spectra.headings(), spectra.rows()), end="\n\n")
+    for ours, theirs in duels(run):
         won = ", ".join(f"{name} {n} of {all_}" for name, (n, all_) in duel(run, ours, theirs).items())
         if won:
             print(f"clips on which {ours} is better than {theirs}: {won}")
@@ -85,9 +99,12 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--plot", type=Path, help="write the curves of quality against kbps as PNG")
     form.add_argument("--page", type=Path, help="write an HTML page, as `rvq report` does (audio: --audio N --out)")
     form.add_argument("--codecs", default="rvq,opus,mp3,codec2,speex", help="families, or 'opus 12'")
-    form.add_argument("--bitrates", default="1.5,3,6,12", help="rvq's bitrates in kbps")
-    form.add_argument("--model", help="rvq's model (default: the one that `rvq encode` takes)")
-    form.add_argument("--stereo", action="store_true", help="keep two channels (default: mono)")
+    form.add_argument("--bitrates", help="rvq's bitrates in kbps [1.5,3,6,12; with --stereo 3,6,12]")
+    form.add_argument(
+        "--model", dest="models", action="append", default=[], metavar="ID",
+        help="rvq's model, an id or a .json; may be repeated (default: the one that `rvq encode` takes)",
+    )  # fmt: skip
+    form.add_argument("--stereo", action="store_true", help="only clips of two channels, both kept (default: mono)")
     form.add_argument("--visqol", action="store_true", help="measure ViSQOL too (slow; faster with numba)")
     form.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     form.add_argument("--quick", action="store_true", help=f"only {QUICK_CLIPS} clip of each kind")
@@ -96,9 +113,22 @@ def parser() -> argparse.ArgumentParser:
     return form
 
 
-def measure_folder(options: argparse.Namespace) -> Run:
-    """Every clip through every codec; the run is saved after each clip, so that what was measured is kept."""
-    paths = find_clips(options.folder, quick=options.quick)
+def duels(run: Run) -> list[tuple[str, str]]:
+    """Pairs of codecs to set against each other: ours and Opus, and our last model and the one before it."""
+    families = list(dict.fromkeys(row.family for row in run.rows if is_ours(row.family)))
+    pairs = [(f"{family} {kbps}", f"opus {kbps}") for family in families for kbps in (6, 12)]
+    if len(families) > 1:
+        old, new = families[-2:]
+        pairs += [(row.codec, row.codec.replace(new, old)) for row in run.rows if row.family == new]
+    return list(dict.fromkeys(pairs))
+
+
+def measure_folder(options: argparse.Namespace, spectra: LongTerm) -> Run:
+    """Every clip through every codec; the run is saved after each clip, so that what was measured is kept.
+
+    spectra: is given what every codec made of every clip, but for rows of an earlier run.
+    """
+    paths = find_clips(options.folder, quick=options.quick, stereo=options.stereo)
     codecs, notes = choose(options)
     wanted = [name for name in PERCEPTUAL if name != "visqol" or options.visqol]
     absent = [name for name in wanted if missing(name)]
@@ -119,39 +149,57 @@ def measure_folder(options: argparse.Namespace) -> Run:
                 keep_beside = options.out
                 reference = keep_audio(samples, RATE, options.out, f"{clip.name}.reference")
                 clip = replace(clip, audio=reference)
-            rows = []
+            rows, results = [], {}
             for codec in codecs:
                 bar.set_postfix_str(f"{clip.name} {codec.name}")
                 names = [n for n in wanted if clip.kind == "speech" or n == "visqol"]
-                known = old.get((clip.sha256, codec.name)) if codec.family != "rvq" else None
-                rows.append(measure_one(clip, samples, codec, names, keep_beside, known))
+                known = None if is_ours(codec.family) else old.get((clip.sha256, codec.name))
+                row, decoded = measure_one(clip, samples, codec, names, keep_beside, known)
+                rows.append(row)
+                if decoded is not None:
+                    results[codec.name] = decoded
                 bar.update()
+            spectra.add(samples, results)
             run = replace(run, clips=(*run.clips, clip), rows=(*run.rows, *rows))
             if options.out:
                 save_run(run, options.out)
     return run
 
 
-def find_clips(folder: Path, *, quick: bool) -> list[Path]:
-    """Audio files of a folder by name; RvqError when there are none."""
+def find_clips(folder: Path, *, quick: bool, stereo: bool) -> list[Path]:
+    """Audio files of a folder by name, if `stereo` only those of two channels; RvqError when there are none."""
     if not folder.is_dir():
         raise RvqError(f"{folder}: not a folder; give one that holds audio clips")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     if not paths:
         raise RvqError(f"{folder}: no audio in it ({', '.join(sorted(ENDINGS))})")
+    if stereo:
+        paths = [path for path in paths if channels_of(path) == 2]
+        if not paths:
+            raise RvqError(f"{folder}: no clip of two channels in it")
     if not quick:
         return paths
     kinds = [kind_of(path.name) for path in paths]
     return [path for i, path in enumerate(paths) if kinds[:i].count(kinds[i]) < QUICK_CLIPS]
 
 
+def channels_of(path: Path) -> int:
+    """Channels that a file says it has; RvqError when it is no audio."""
+    try:
+        return int(sf.info(path).channels)
+    except sf.SoundFileError as error:
+        raise RvqError(f"{path}: {error}") from error
+
+
 def choose(options: argparse.Namespace) -> tuple[list[Peer], list[str]]:
     """The codecs asked for that can run here, and notes on those that cannot."""
     asked = [name.strip() for name in options.codecs.split(",") if name.strip()]
-    every = [*rvq_codecs(options), *PEERS]
+    bitrates = options.bitrates or ("3,6,12" if options.stereo else "1.5,3,6,12")
+    every = [*rvq_codecs(options.models, bitrates), *PEERS]
     chosen, notes = [], []
     for codec in every:
-        if codec.family not in asked and codec.name not in asked:
+        names = {codec.name, codec.family} | ({"rvq"} if is_ours(codec.family) else set())
+        if not names & set(asked):
             continue
         if codec.missing():
             notes.append(f"{codec.name}: left out, {' and '.join(codec.missing())} not installed")
@@ -159,33 +207,11 @@ def choose(options: argparse.Namespace) -> tuple[list[Peer], list[str]]:
             notes.append(f"{codec.name}: left out, mono only")
         else:
             chosen.append(codec)
-    unknown = set(asked) - {c.family for c in every} - {c.name for c in every}
+    unknown = set(asked) - {"rvq"} - {c.family for c in every} - {c.name for c in every}
     if unknown:
         known = ", ".join(c.name for c in every)
         raise RvqError(f"unknown codec {', '.join(sorted(unknown))}; there are {known}")
     return chosen, notes
-
-
-def rvq_codecs(options: argparse.Namespace) -> Iterator[Peer]:
-    """rvq through the functions behind `rvq encode` and `rvq decode`; the model is loaded once and kept."""
-    from rvqcodec.codes.bitrate import parse_bitrate
-
-    for text in options.bitrates.split(","):
-        yield rvq(parse_bitrate(text.strip()), options.model)
-
-
-def rvq(bitrate: int, model: str | None) -> Peer:
-    """rvq at one bitrate; it leaves no delay to take out."""
-
-    def code(samples: Samples, folder: Path) -> tuple[Path, Samples]:
-        from rvqcodec.report.roundtrip import code_file
-
-        wav = folder / "in.wav"
-        sf.write(wav, samples.T, RATE, subtype="PCM_16")
-        result = code_file(wav, folder, bitrate, model=model)
-        return result.encoded, result.decoded.samples
-
-    return Peer("rvq", bitrate, (), code, align=False)
 
 
 def reusable(path: Path | None) -> dict[tuple[str, str], Row]:
@@ -215,24 +241,25 @@ def describe(path: Path, samples: Samples) -> Clip:
 
 def measure_one(
     clip: Clip, samples: Samples, codec: Peer, names: Sequence[str], out: Path | None, known: Row | None
-) -> Row:
-    """One clip through one codec; its audio is kept beside the run `out` if there is one.
+) -> tuple[Row, Samples | None]:
+    """One clip through one codec, and what it made of it; its audio is kept beside the run `out` if there is one.
 
-    `known`: the row of an earlier run, which is taken when it holds all the figures asked for.
+    `known`: the row of an earlier run, which is taken when it holds all the figures asked for; then there may be no
+    samples.
     """
     known = known if known and all(known.figures.get(name) is not None for name in names) else None
     if known and not out:
-        return replace(known, clip=clip.name)
+        return replace(known, clip=clip.name), None
     with tempfile.TemporaryDirectory() as work:
         encoded, decoded = codec.code(samples, Path(work))
         size = encoded.stat().st_size
     audio = keep_audio(decoded, RATE, out, f"{clip.name}.{codec.name}") if out else None
     if known:
-        return replace(known, clip=clip.name, audio=audio)
+        return replace(known, clip=clip.name, audio=audio), decoded
     result = measure(samples, decoded, RATE, perceptual_metrics=names, align=codec.align)
     figures = {k: v for k, v in result.to_dict().items() if k in names or k not in PERCEPTUAL}
     rate = size * 8 / clip.seconds
-    return Row(clip.name, codec.name, codec.family, codec.asked, size, rate, figures, audio)
+    return Row(clip.name, codec.name, codec.family, codec.asked, size, rate, figures, audio), decoded
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`rvq compare` and `rvq roundtrip` as a user meets them: figures, notes, one-line refusals."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,8 +60,22 @@ def test_compare_prints_known_figures(tmp_path: Path, recording: Path) -> None:
     assert found["SI-SDR"] == "100.0 dB"
     assert found["loudness difference"] == "-6.02 LU"
     assert found["frequencies kept"] == "up to 22.1 of 22.1 kHz"
+    assert found["level change by band"] == "-6.0 -6.0 -6.0 -6.0 -6.0 dB in 0.2-1.5, 1.5-3, 3-6, 6-10, 10-16 kHz"
+    assert re.fullmatch(r"(1\.\d) (1\.\d) (1\.\d) \(was \1 \2 \3\) dB in 5-10, 10-15, 15-19.5 kHz", found["ripple"])
+    assert "stereo image" not in found
     assert "STOI" not in found
     assert "lengths differ: 1.000 s and 1.010 s" in result.stdout
+
+
+def test_compare_tells_the_image_of_two_channels(tmp_path: Path) -> None:
+    left, right = tmp_path / "left.wav", tmp_path / "right.wav"
+    sf.write(left, noise(1.0) * [1.0, 0.5], RATE, subtype="FLOAT")
+    sf.write(right, noise(1.0) * [0.5, 1.0], RATE, subtype="FLOAT")
+    assert figures_of(rvq("compare", left, right, "--fast").stdout)["stereo image"] == (
+        "level off by 12.04 dB, coherence by 0.000"
+    )
+    figures = json.loads(rvq("compare", left, right, "--fast", "--json").stdout)["figures"]
+    assert figures["image_level"] == pytest.approx(12.04, abs=0.01)
 
 
 def test_compare_as_json(tmp_path: Path, recording: Path) -> None:
@@ -68,6 +83,8 @@ def test_compare_as_json(tmp_path: Path, recording: Path) -> None:
     document = json.loads(result.stdout)
     assert document["figures"]["mel"] == 0
     assert document["figures"]["visqol"] is None
+    assert document["figures"]["level_10000_16000"] == document["figures"]["ripple_change_5000_10000"] == 0
+    assert document["figures"]["image_level"] is None
     assert document["reference"]["sample_rate"] == RATE
     assert document["other"]["coded"] is False
     assert document["notes"] == []

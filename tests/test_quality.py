@@ -17,10 +17,10 @@ from rvqcodec.report.metrics import missing
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "quality.py"
 RATE = 44100
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("opusenc") is None, reason="needs opusenc (Debian: apt-get install opus-tools)"),
-    pytest.mark.skipif(not cards.available(), reason="needs the weights of this repository"),
-]
+needs_opus = pytest.mark.skipif(
+    shutil.which("opusenc") is None, reason="needs opusenc (Debian: apt-get install opus-tools)"
+)
+pytestmark = pytest.mark.skipif(not cards.available(), reason="needs the weights of this repository")
 
 
 def quality(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
@@ -38,6 +38,7 @@ def clips(tmp_path: Path) -> Path:
     return folder
 
 
+@needs_opus
 def test_a_run_over_two_clips(tmp_path: Path, clips: Path) -> None:
     out = tmp_path / "run.json"
     done = quality(clips, "--codecs", "rvq,opus 12", "--bitrates", "3,6", "--out", out, "--audio", "1")
@@ -53,6 +54,8 @@ def test_a_run_over_two_clips(tmp_path: Path, clips: Path) -> None:
         seconds = next(c["seconds"] for c in run["clips"] if c["name"] == row["clip"])
         assert row["bits_per_second"] == pytest.approx(row["encoded_bytes"] * 8 / seconds)
         assert (tmp_path / row["audio"]).is_file()
+        assert row["figures"]["image_level"] is None
+        assert row["figures"]["level_200_1500"] == pytest.approx(0, abs=6)
         assert ("pesq" in row["figures"]) == (row["clip"] == "speech-a" and not missing("pesq"))
 
     # The second run measures nothing of Opus again: what we change in the first shows up.
@@ -63,6 +66,35 @@ def test_a_run_over_two_clips(tmp_path: Path, clips: Path) -> None:
     done = quality(clips, "--codecs", "opus 12", "--out", again, "--reuse", out)
     assert done.returncode == 0, done.stderr
     assert [row["figures"]["mel"] for row in json.loads(again.read_text())["rows"]] == [77.0, 77.0]
+
+
+def test_two_models_side_by_side_and_their_stereo_image(tmp_path: Path, clips: Path) -> None:
+    """A model that is not installed, the very one that is under another name: both give the same."""
+    card = cards.find(None)
+    other = tmp_path / "other.json"
+    shutil.copy(card.path.with_suffix(".json"), other)
+    shutil.copy(card.path, other.with_suffix(".safetensors"))
+    sf.write(clips / "sound-mono.wav", np.zeros(RATE), RATE)
+    out = tmp_path / "run.json"
+    models = ("--model", card.model_id, "--model", other)
+    done = quality(clips, "--codecs", "rvq", *models, "--bitrates", "3", "--stereo", "--out", out)
+    assert done.returncode == 0, done.stderr
+    run: dict[str, Any] = json.loads(out.read_text())
+    assert [c["name"] for c in run["clips"]] == ["music-b", "speech-a"], "the mono clip is left out"
+    names = [f"{card.model_id} 3", "rvq-other 3"]
+    for first, second in zip(run["rows"][::2], run["rows"][1::2], strict=True):
+        assert [first["codec"], second["codec"]] == names
+        assert first["figures"] == second["figures"]
+        assert first["figures"]["image_level"] > 0
+    lines = [line.split() for line in done.stdout.splitlines()]
+    heads = [line for line in lines if line[:2] == ["codec", "kbps"]]
+    assert heads[1][-3:] == ["image", "dB", "coherence"]
+    ripple = done.stdout[done.stdout.index("ripple dB of the mean spectrum") :].splitlines()
+    assert [line[:20].strip() for line in ripple[1:4]] == ["original", *names]
+    assert "rvq-other 3 is better than" in done.stdout
+    done = quality(clips, "--model", other, "--model", other)
+    assert done.returncode == 1
+    assert "a second one of that name" in done.stderr
 
 
 def test_refusals_in_a_line(tmp_path: Path, clips: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from rvqcodec.errors import RvqError
 from rvqcodec.report.page import make_page
 from rvqcodec.report.run import (
+    BAND_COLUMNS,
     Clip,
     Row,
     Run,
@@ -137,6 +138,22 @@ def test_the_table_in_markdown() -> None:
     assert markdown(["a|b"], []) == "| a\\|b |\n| --- |"
 
 
+def test_figures_of_bands_have_a_table_of_their_own() -> None:
+    names = ("level_200_1500", "level_1500_3000", "ripple_change_15000_19500", "image_level", "image_coherence")
+    figures = dict(zip(names, (-0.31, None, 0.27, 1.466, 0.1704), strict=True))
+    lines = summarize(replace(small_run(), rows=(row("speech-a", "rvq 6", 6.0, mel=1.0, **figures),)), ["speech-a"])
+    assert summary_table(lines).splitlines()[0].split() == ["codec", "kbps", "mel"]
+    assert summary_table(lines, columns=BAND_COLUMNS).splitlines() == [
+        "codec  kbps  level 0.2-1.5  15-19.5  image dB  coherence",
+        "rvq 6  6.00           -0.3      0.3      1.47      0.170",
+    ]
+
+
+def test_several_models_of_ours_come_first() -> None:
+    rows = (row("speech-a", "opus 6", 7.0), row("speech-a", "rvq44-5 6", 6.0), row("speech-a", "rvq44-4 3", 3.0))
+    assert replace(small_run(), rows=rows).codecs == ["rvq44-5 6", "rvq44-4 3", "opus 6"]
+
+
 def test_duels_count_clips_that_both_coded() -> None:
     assert duel(small_run(), "rvq 6", "opus 6") == {"mel": (2, 2)}
     assert duel(small_run(), "rvq 12", "opus 6") == {"mel": (1, 1), "PESQ": (1, 1)}
@@ -152,6 +169,16 @@ def test_page_holds_everything_and_asks_nobody(tmp_path: Path) -> None:
     without_data = re.sub(r"base64,[^\"]*", "", page)
     assert "//" not in without_data.replace("// ", ""), "no address"
     assert "default-src 'none'" in page
+
+
+def test_page_shows_figures_of_bands_where_there_are_some(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    run = run_with_audio(tmp_path)
+    assert "level 0.2-1.5" not in make_page(run, tmp_path, title="")
+    rows = tuple(replace(r, figures=r.figures | {"level_200_1500": -1.2, "image_level": 0.9}) for r in run.rows)
+    page = make_page(replace(run, rows=rows), tmp_path, title="")
+    assert "<th>level 0.2-1.5</th><th>image dB</th>" in page
+    assert "<td>-1.2</td><td>0.90</td>" in page
 
 
 def test_page_escapes_every_string(tmp_path: Path) -> None:

@@ -2,14 +2,27 @@
 
 import base64
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
 
 from rvqcodec.errors import RvqError
 from rvqcodec.report.recording import read_recording
-from rvqcodec.report.run import COLUMNS, Clip, Row, Run, Summary, groups_of, shown, summarize
+from rvqcodec.report.run import (
+    BAND_COLUMNS,
+    BANDS_EXPLAINED,
+    COLUMNS,
+    Clip,
+    Column,
+    Row,
+    Run,
+    Summary,
+    groups_of,
+    is_ours,
+    shown,
+    summarize,
+)
 
 # The browser itself then refuses anything that is not in the page.
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -87,10 +100,11 @@ def _figures(run: Run) -> list[str]:
     for group, clips in groups_of(run).items():
         count = "1 clip" if len(clips) == 1 else f"mean of {len(clips)} clips"
         parts.append(f"<h3>{escape(group)} ({count})</h3>")
-        parts.append(_table(summarize(run, clips)))
+        lines = summarize(run, clips)
+        parts += [_table(lines, COLUMNS), _table(lines, BAND_COLUMNS)]
     parts.append(
         '<p class="about">kbps counts the whole file. Lower is better for mel, STFT and LSD (log-spectral) '
-        "distance; higher for SI-SDR, STOI, PESQ and ViSQOL.</p>"
+        f"distance; higher for SI-SDR, STOI, PESQ and ViSQOL. {escape(BANDS_EXPLAINED)}.</p>"
     )
     if len(run.codecs) > 1:
         picture = io.BytesIO()
@@ -101,14 +115,17 @@ def _figures(run: Run) -> list[str]:
     return parts
 
 
-def _table(lines: list[Summary]) -> str:
-    columns = [c for c in COLUMNS if any(line.figures.get(c.name) is not None for line in lines)]
+def _table(lines: list[Summary], columns: Sequence[Column]) -> str:
+    """Empty where no line has a figure of these columns: runs of before have none of bands."""
+    columns = [c for c in columns if any(line.figures.get(c.name) is not None for line in lines)]
+    if not columns:
+        return ""
     head = "".join(f"<th>{escape(text)}</th>" for text in ("codec", "kbps", *(c.heading for c in columns)))
     rows = []
     for line in lines:
         cells = [line.codec, f"{line.bits_per_second / 1000:.2f}"]
         cells += [shown(line.figures.get(c.name), c) for c in columns]
-        ours = ' class="ours"' if line.family == "rvq" else ""
+        ours = ' class="ours"' if is_ours(line.family) else ""
         rows.append(f"<tr{ours}>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
 
@@ -125,7 +142,7 @@ def _players(run: Run, folder: Path) -> list[str]:
         cards = [_card("reference", "original", _about_clip(clip), clip.audio or "", folder)]
         rows = [row for row in run.rows if row.clip == clip.name and row.audio]
         for row in sorted(rows, key=lambda row: order[row.codec]):
-            look = "ours" if row.family == "rvq" else "peer"
+            look = "ours" if is_ours(row.family) else "peer"
             cards.append(_card(look, row.codec, _about_row(row), row.audio or "", folder))
         parts.append(f'<div class="cards">{"".join(cards)}</div>')
     return parts

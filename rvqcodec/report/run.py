@@ -11,6 +11,8 @@ from pathlib import Path
 
 from rvqcodec import files
 from rvqcodec.errors import RvqError
+from rvqcodec.report.metrics import figure_name
+from rvqcodec.report.metrics.bands import LEVEL_BANDS, RIPPLE_BANDS, Band, band_name
 from rvqcodec.types import Samples
 
 SCHEMA = "rvq-run-1"
@@ -36,7 +38,7 @@ class Row:
 
     clip: str
     codec: str  # "rvq 6", "opus 12": the family and the kbps asked for
-    family: str
+    family: str  # begins with "rvq" where it is one of our models
     asked: float  # bits per second
     encoded_bytes: int
     bits_per_second: float  # of the whole file, its container counted
@@ -58,9 +60,14 @@ class Run:
     @property
     def codecs(self) -> list[str]:
         """Names in the order of families (ours first, the rest as they came) and bitrates."""
-        families = sorted(dict.fromkeys(row.family for row in self.rows), key=lambda name: name != "rvq")
+        families = sorted(dict.fromkeys(row.family for row in self.rows), key=lambda name: not is_ours(name))
         asked = {row.codec: (families.index(row.family), row.asked) for row in self.rows}
         return sorted(asked, key=lambda name: asked[name])
+
+
+def is_ours(family: str) -> bool:
+    """Whether a family of codecs is rvq: "rvq", or a model's name where a run holds several."""
+    return family.startswith("rvq")
 
 
 def this_machine() -> str:
@@ -181,6 +188,24 @@ COLUMNS = (
 )
 
 
+def _of_bands(figure: str, word: str, bands: Sequence[Band]) -> tuple[Column, ...]:
+    """A column a band; the word stands over the first of them only, for narrow tables."""
+    headings = [f"{word} {band_name(bands[0])}", *map(band_name, bands[1:])]
+    return tuple(Column(figure_name(figure, b), h, 1) for b, h in zip(bands, headings, strict=True))
+
+
+BAND_COLUMNS = (
+    *_of_bands("level", "level", LEVEL_BANDS),
+    *_of_bands("ripple_change", "ripple", RIPPLE_BANDS),
+    Column("image_level", "image dB", 2, False),
+    Column("image_coherence", "coherence", 3, False),
+)
+BANDS_EXPLAINED = (
+    "level: change in dB by band in kHz; ripple: dB more than the original's, in kHz; "
+    "image, coherence: errors between two channels"
+)
+
+
 def shown(value: float | None, column: Column) -> str:
     """A figure as text; "-" where there is none."""
     return "-" if value is None else f"{value * column.scale:.{column.decimals}f}"
@@ -203,9 +228,11 @@ def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [cells[0], rule, *cells[1:]])
 
 
-def summary_table(lines: Sequence[Summary], draw: Callable[..., str] = table) -> str:
+def summary_table(
+    lines: Sequence[Summary], draw: Callable[..., str] = table, columns: Sequence[Column] = COLUMNS
+) -> str:
     """Table of summaries, drawn by `table` or `markdown`; columns without a single figure are left out."""
-    columns = [c for c in COLUMNS if any(line.figures.get(c.name) is not None for line in lines)]
+    columns = [c for c in columns if any(line.figures.get(c.name) is not None for line in lines)]
     cells = []
     for line in lines:
         figures = [shown(line.figures.get(c.name), c) for c in columns]
@@ -217,7 +244,7 @@ def duel(run: Run, ours: str, theirs: str) -> dict[str, tuple[int, int]]:
     """For each figure with a better end: on how many clips `ours` is better than `theirs`, and of how many."""
     pairs = {(row.clip, row.codec): row.figures for row in run.rows}
     found = {}
-    for column in COLUMNS:
+    for column in (*COLUMNS, *BAND_COLUMNS):
         if column.higher_is_better is None:
             continue
         wins = []

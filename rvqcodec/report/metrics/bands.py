@@ -1,4 +1,4 @@
-"""Long-term spectra of recordings: level in bands, ripple (a comb in what should be smooth), third-octaves; numpy only."""
+"""Long-term spectra: level in bands, ripple (a comb in what should be smooth), third-octaves; numpy only."""
 
 from functools import lru_cache
 
@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvqcodec.report.metrics.spectra import magnitudes
+from rvqcodec.types import Samples
 
-Samples = NDArray[np.float32]
 Spectrum = NDArray[np.float64]
 Figures = tuple[float | None, ...]
 Band = tuple[float, float]
@@ -63,7 +63,9 @@ def _inside(bins: int, sample_rate: int, band: Band) -> NDArray[np.bool_]:
     return (hertz >= band[0]) & (hertz < band[1])
 
 
-def level_changes(before: Spectrum, after: Spectrum, sample_rate: int, bands: tuple[Band, ...] = LEVEL_BANDS) -> Figures:
+def level_changes(
+    before: Spectrum, after: Spectrum, sample_rate: int, bands: tuple[Band, ...] = LEVEL_BANDS
+) -> Figures:
     """Level of `after` less that of `before` in each band, in dB, limited to +-60 dB; of two long-term spectra.
 
     None where `before` holds no sound: its power there is below white noise of -90 dB of full scale, or 70 dB below
@@ -74,8 +76,9 @@ def level_changes(before: Spectrum, after: Spectrum, sample_rate: int, bands: tu
         inside = _inside(len(before), sample_rate, band)
         a, b = float(before[inside].sum()), float(after[inside].sum())
         floor = max(FLOOR * inside.mean(), RANGE * float(before.sum()))
+        reached = band[0] < sample_rate / 2
         change = 10.0 * float(np.log10((b + SILENCE) / (a + SILENCE)))
-        found.append(min(max(change, -LIMIT), LIMIT) if a > floor else None)
+        found.append(min(max(change, -LIMIT), LIMIT) if a > floor and reached else None)
     return tuple(found)
 
 
