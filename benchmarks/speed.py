@@ -48,17 +48,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     results: dict[str, Any] = {"machine": machine.describe()}
     print(results["machine"], end="\n\n")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         sound = make_sound(options.source, options.seconds)
         for channels in (1, 2):
             sf.write(folder / f"{channels}.wav", sound[:, :channels], RATE, subtype="PCM_16")
             sf.write(folder / f"{channels}-10.wav", sound[: 10 * RATE, :channels], RATE, subtype="PCM_16")
-        results["startup"] = startup(rvq, folder, options)
-        results["processes"] = processes(rvq, folder, options)
-        results["many files"] = many_files(rvq, folder, sound, options)
-        results["memory"] = memory(rvq, sound, options)
-        results["network"] = network(folder, options, results["processes"])
+        parts: dict[str, Callable[[], dict[str, Any]]] = {
+            "startup": lambda: startup(rvq, folder, options),
+            "processes": lambda: processes(rvq, folder, options),
+            "many files": lambda: many_files(rvq, folder, sound, options),
+            "memory": lambda: memory(rvq, sound, options),
+            "network": lambda: network(folder, options, results.get("processes", {})),
+        }
+        asked = options.only.split(",") if options.only else list(parts)
+        if unknown := set(asked) - set(parts):
+            print(f"speed: no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}", file=sys.stderr)
+            return 2
+        for name, part in parts.items():
+            if name in asked:
+                results[name] = part()
     if options.out:
         options.out.write_text(json.dumps(results, indent=1) + "\n")
     return 0
@@ -70,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--seconds", type=float, default=60.0, help="length of the recording [60]")
     form.add_argument("--repeats", type=int, default=3, help="runs of which the fastest counts [3]")
     form.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="for rvq's network [cpu]")
+    form.add_argument("--only", metavar="PARTS", help="of startup, processes, many files, memory, network [all]")
     form.add_argument("--three-hours", action="store_true", help="also peak memory for 3 h through a pipe")
     form.add_argument("--profile", action="store_true", help="also where the time goes, by stage and operation")
     form.add_argument("--out", type=Path, help="write the figures as JSON")

@@ -55,7 +55,7 @@ def _powers(samples: Samples, first: int, count: int, sample_rate: int) -> NDArr
     """[3, count / SPAN, BANDS]: means of <l, l>, <r, r>, <l, r> of samples [2, n]."""
     left, right = (_coefficients(channel, first, count) for channel in samples)
     products = np.stack([left * left, right * right, left * right]) @ _bands(sample_rate)
-    return products.reshape(3, -1, SPAN, BANDS).mean(2, dtype=np.float64)
+    return np.asarray(products.reshape(3, -1, SPAN, BANDS).mean(2, dtype=np.float64))
 
 
 def _image(powers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
