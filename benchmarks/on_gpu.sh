@@ -5,7 +5,8 @@
 #   benchmarks/on_gpu.sh MINUTES               there, with runs/gpu carried: all of it; results in $OUT
 #   benchmarks/on_gpu.sh more FIRST            there, at once after: three more pieces of last.pt, from FIRST on
 #
-# Without CUDA it is a rehearsal: a small batch, made-up audio where none is packed. MINUTES=1 shows every part.
+# Without CUDA it is a rehearsal: a small batch, made-up audio where none is packed, as long as it takes for tests and
+# speed, and MINUTES / 4 of training: `benchmarks/on_gpu.sh 1` shows every part.
 # Settings: PYTHON, OUT, WORK; TRAIN, more options of `rvq train` (say "--set decoder_only=true --batch 64");
 # INIT, the .json or last.pt to begin with (the newest of weights/). No network is used but by prepare.
 set -euo pipefail
@@ -56,6 +57,8 @@ set_up() { # packages that are missing, an rvq command, and no question on which
 
 left() { echo $((END - $(date +%s))); } # seconds until training must stop
 
+share() { if [[ $DEVICE == cpu ]]; then echo 120; else echo $(($(left) / $1)); fi; } # of the time left, a 1 / $1
+
 part() { # part NAME SECONDS COMMAND...: goes on when it fails or takes too long
     local name=$1 seconds=$2 code=0
     shift 2
@@ -67,7 +70,7 @@ part() { # part NAME SECONDS COMMAND...: goes on when it fails or takes too long
 
 audio() { # the packed recordings, or made-up ones, as a folder; decoded, so that training starts at once
     local list
-    list=$(find "$CARRIED/pieces" -name '*.pieces.json' 2>/dev/null | head -n 1)
+    list=$(find "$CARRIED/pieces" -name '*.pieces.json' 2>/dev/null | head -n 1 || true)
     if [[ -d $WORK/audio ]]; then
         :
     elif [[ $list ]]; then
@@ -108,11 +111,12 @@ everything() {
         sections=network seconds=1
         small=(--batch 2 --set sub_frames=28 --set log_every=1)
     fi
-    part "audio" "$(($(left) / 4 + 1))" bash "$0" audio
-    part "tests that need CUDA" "$(($(left) / 3))" env RVQ_TEST_DEVICE="$DEVICE" \
+    part "audio" "$(share 4)" bash benchmarks/on_gpu.sh audio
+    part "tests that need CUDA" "$(share 3)" env RVQ_TEST_DEVICE="$DEVICE" \
         "$PYTHON" -m pytest -p no:cacheprovider tests/test_cuda.py tests/test_training_gpu_pool.py --durations=5
-    part "speed" "$(($(left) / 3))" "$PYTHON" benchmarks/speed.py --device "$DEVICE" --seconds "$seconds" \
+    part "speed" "$(share 3)" "$PYTHON" benchmarks/speed.py --device "$DEVICE" --seconds "$seconds" \
         --repeats 1 --only "$sections" --out "$OUT/speed.json"
+    if [[ $DEVICE == cpu ]]; then END=$(($(date +%s) + minutes * 15)); fi
     read -ra extra <<<"${TRAIN:-}"
     local init=${INIT:-$(find weights -name '*.json' | sort -V | tail -n 1)} hours
     hours=$("$PYTHON" -c "print(max(1, $(left) - $(($(left) > 120 ? 20 : 5))) / 3600)") # loading takes the rest
@@ -124,8 +128,10 @@ everything() {
 
 bring_back() { # last.pt and the averaged weights in pieces; of last.pt the first one, `more` gives the others
     local run=$1
+    printf '%s\n' "${SUMMARY[@]}"
+    if [[ ! -e $run/last.pt ]]; then say "no checkpoint: training failed" && return 1; fi
     say "packing"
-    tail -n 2 "$run/log.jsonl" || true
+    tail -n 2 "$run/log.jsonl"
     rvq train export "$run" --model-id rvq-gpu --to "$WORK/model" --note "by=benchmarks/on_gpu.sh"
     cp "$run/log.jsonl" "$WORK/model/"
     rvq train pack "$WORK/model" --to "$OUT" --piece "$PIECE"
@@ -133,7 +139,6 @@ bring_back() { # last.pt and the averaged weights in pieces; of last.pt the firs
     cp "$WORK/pieces/last.pt.pieces.json" "$WORK/pieces/last.pt.tar.0000" "$OUT/"
     say "last.pt is in $(find "$WORK/pieces" -name 'last.pt.tar.*' | wc -l) pieces, the first is in \$OUT; while the" \
         "machine is warm: benchmarks/on_gpu.sh more 1, more $((1 + PIECES_A_CALL)), ..."
-    printf '%s\n' "${SUMMARY[@]}"
     du -sh "$OUT"
 }
 
