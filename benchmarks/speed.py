@@ -14,7 +14,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -253,8 +252,10 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
     choice = "has bf16: decode takes it" if bf16 else "decode takes float32"
     print(f"matrix products on {where}: {said} ({choice}); torch threads: {found['threads']}", end="\n\n")
     for name, work in profiles:
-        print_stages(name, work, found)
-        print_profile(name, work)
+        import stages
+
+        stages.print_stages(name, work, found)
+        stages.print_profile(name, work)
     ours = sum(found[f"{name} mono"]["flop_per_second"] for name in ("encode", "decode")) / 1e9
     lines = [["rvq 44.1 kHz (counted here)", f"{ours:.2f}", "1.0"]]
     lines += [[name, f"{gflop:g}", f"{gflop / ours:.1f}"] for name, gflop in PUBLISHED]
@@ -284,35 +285,6 @@ def count_operations(device: str) -> dict[str, float]:
             model.decoder(1, precision="float32").push(codes, np.full(1, n_q))
     seconds = samples.shape[1] / model.facts.model_rate
     return {name: counter.get_total_flops() / seconds for name, counter in counters.items()}
-
-
-def print_stages(name: str, work: Callable[[], Any], found: dict[str, Any]) -> None:
-    """Where the time goes, stage by stage from reading to writing."""
-    import stages
-
-    spent = stages.spent(work)
-    total = sum(spent.values())
-    found[name]["stages"] = spent
-    rows = [[stage, f"{seconds:.3f}", f"{seconds / total:.1%}"] for stage, seconds in spent.items()]
-    print(table([f"{name}, by stage", "CPU s", "share"], rows), end="\n\n")
-
-
-def print_profile(name: str, work: Callable[[], Any]) -> None:
-    """The network's operations that take most of the time, on one thread: the profiler sees no other."""
-    from torch.profiler import ProfilerActivity, profile
-
-    from rvqcodec.models.rvq44.workers import one_core_each
-
-    start = time.process_time()
-    with one_core_each(), profile(activities=[ProfilerActivity.CPU]) as seen:
-        work()
-    whole = time.process_time() - start
-    events = sorted(seen.key_averages(), key=lambda event: -event.self_cpu_time_total)
-    spent = [(event.key, event.self_cpu_time_total / 1e6, str(event.count)) for event in events]
-    total = sum(seconds for _, seconds, _ in spent)
-    rows = [[key, f"{seconds:.2f}", f"{seconds / total:.0%}", count] for key, seconds, count in spent[:10]]
-    rows.append(["all operations", f"{total:.2f}", "100%", ""])
-    print(table([f"{name}, profiled: {whole:.2f} CPU s", "seconds", "share", "calls"], rows), end="\n\n")
 
 
 if __name__ == "__main__":

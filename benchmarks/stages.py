@@ -16,6 +16,7 @@ from rvqcodec.models.rvq44.encoder import StreamEncoder
 from rvqcodec.models.rvq44.network import Network
 from rvqcodec.models.rvq44.quantize import LatentQuantizer
 from rvqcodec.models.rvq44.search import Search
+from rvqcodec.report.run import table
 
 REST = "the rest"
 # Where each stage's work is done; what a stage calls of another is counted as that other's.
@@ -97,3 +98,30 @@ class _Clock:
                 except StopIteration:
                     return
             yield item
+
+
+def print_stages(name: str, work: Callable[[], Any], found: dict[str, Any]) -> None:
+    """Where the time goes, stage by stage from reading to writing."""
+    by_stage = spent(work)
+    total = sum(by_stage.values())
+    found[name]["stages"] = by_stage
+    rows = [[stage, f"{seconds:.3f}", f"{seconds / total:.1%}"] for stage, seconds in by_stage.items()]
+    print(table([f"{name}, by stage", "CPU s", "share"], rows), end="\n\n")
+
+
+def print_profile(name: str, work: Callable[[], Any]) -> None:
+    """The network's operations that take most of the time, on one thread: the profiler sees no other."""
+    from torch.profiler import ProfilerActivity, profile
+
+    from rvqcodec.models.rvq44.workers import one_core_each
+
+    start = time.process_time()
+    with one_core_each(), profile(activities=[ProfilerActivity.CPU]) as seen:
+        work()
+    whole = time.process_time() - start
+    events = sorted(seen.key_averages(), key=lambda event: -event.self_cpu_time_total)
+    by_name = [(event.key, event.self_cpu_time_total / 1e6, str(event.count)) for event in events]
+    total = sum(seconds for _, seconds, _ in by_name)
+    rows = [[key, f"{seconds:.2f}", f"{seconds / total:.0%}", count] for key, seconds, count in by_name[:10]]
+    rows.append(["all operations", f"{total:.2f}", "100%", ""])
+    print(table([f"{name}, profiled: {whole:.2f} CPU s", "seconds", "share", "calls"], rows), end="\n\n")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvqcodec.errors import RvqError
-from rvqcodec.report.run import Run, Summary, groups_of, summarize
+from rvqcodec.report.run import Run, Summary, groups_of, is_ours, summarize
 from rvqcodec.types import Samples
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ PANELS = (
     ("stoi", "speech", "STOI, speech (higher is better)"),
     ("pesq", "speech", "PESQ wide band, speech (higher is better)"),
 )
-COLOURS = {"rvq": "#c2255c", "opus": "#1971c2", "mp3": "#e8890c", "codec2": "#2b8a3e", "speex": "#7048a8"}
+OURS = ("#c2255c", "#0b7285", "#862e9c")  # of our models, in a run of several
+COLOURS = {"opus": "#1971c2", "mp3": "#e8890c", "codec2": "#2b8a3e", "speex": "#7048a8"}
 MARKERS = {"rvq": "o", "opus": "s", "mp3": "^", "codec2": "D", "speex": "v"}
 
 
@@ -149,6 +150,7 @@ def quality_plot(run: Run, target: Path | BinaryIO) -> None:
 def _draw_curves(axes: "Axes", name: str, lines: list[Summary]) -> None:
     from matplotlib.ticker import NullFormatter, NullLocator
 
+    ours = list(dict.fromkeys(line.family for line in lines if is_ours(line.family)))
     for family in dict.fromkeys(line.family for line in lines):
         own = [line for line in lines if line.family == family]
         points = sorted((line.bits_per_second / 1000, line.figures[name] or 0.0) for line in own)
@@ -156,9 +158,9 @@ def _draw_curves(axes: "Axes", name: str, lines: list[Summary]) -> None:
             [x for x, _ in points],
             [y for _, y in points],
             marker=MARKERS.get(family, "o"),
-            color=COLOURS.get(family, "#495057"),
-            linewidth=2.6 if family == "rvq" else 1.6,
-            zorder=3 if family == "rvq" else 2,
+            color=OURS[ours.index(family) % len(OURS)] if family in ours else COLOURS.get(family, "#495057"),
+            linewidth=2.6 if family in ours else 1.6,
+            zorder=3 if family in ours else 2,
             label=family,
         )
     ticks = [1.5, 3, 6, 12, 24, 32]
