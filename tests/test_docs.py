@@ -128,10 +128,10 @@ def test_commands_too_long_to_run_have_their_options(line: str) -> None:
 
 
 def test_the_delay_is_the_one_stated() -> None:
-    from rvqcodec import stream, weights
+    from rvqcodec.models import loading
 
-    codec = weights.load()
-    milliseconds = 1000 * stream.lookahead(codec) / codec.config.sample_rate
+    model = loading.load(None, "cpu")
+    milliseconds = 1000 * model.lookahead / model.facts.model_rate
     assert milliseconds <= 300
     text = " ".join(TEXTS["how-it-works.md"].split())
     assert f"lookahead of encoder and decoder together, is {milliseconds:.0f} ms" in text
