@@ -1,4 +1,4 @@
-"""Prints the README's table of bitrates: codebooks, and the true size of a minute of sound.
+"""Prints the table of docs/bitrates.md: codebooks, and the true size of a minute of sound.
 
 python benchmarks/bitrates.py [--seconds 60]
 """

@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 from conftest import ENVIRONMENT, ROOT
 from numpy.typing import NDArray
+
+from rvqcodec import __version__
 
 
 @pytest.mark.skipif(importlib.util.find_spec("hatchling") is None, reason="not installed: hatchling")
@@ -28,6 +31,11 @@ def test_the_wheel_works_from_anywhere(
         archive.extractall(tmp_path / "installed")
     assert any(name.startswith("rvqcodec/_weights/") and name.endswith(".safetensors") for name in names)
     assert not [name for name in names if name.endswith((".wav", ".flac", ".rvq", ".pt"))]
+    (metadata,) = (tmp_path / "installed").glob("*.dist-info/METADATA")
+    assert {f"Version: {__version__}", "License-Expression: MIT", "License-File: LICENSE"} <= {
+        *metadata.read_text().splitlines()
+    }
+    assert (metadata.parent / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
     song = write_wav(tmp_path / "song.wav", stereo[:, :30000])
     environment = {**ENVIRONMENT, "PYTHONPATH": str(tmp_path / "installed")}
@@ -41,3 +49,18 @@ def test_the_wheel_works_from_anywhere(
     )
     assert str(tmp_path / "installed" / "rvqcodec" / "_weights").encode() in listed.stdout
     assert (tmp_path / "back.wav").stat().st_size == song.stat().st_size
+
+
+@pytest.mark.skipif(importlib.util.find_spec("hatchling") is None, reason="not installed: hatchling")
+def test_the_sdist_has_what_a_checkout_has(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.*")}
+    files = {"README.md", "LICENSE", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "formats/rvq-1.md"}
+    assert pages | files | {"weights/CREDITS.md", "tests/test_wheel.py", "benchmarks/quality.png"} <= names

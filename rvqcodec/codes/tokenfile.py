@@ -4,7 +4,7 @@
     .jsonl  `meta` on the first line, then a list of R tokens for each step; where R is 1, of C * K steps a line
     .npy    `tokens` alone: whoever reads it has to know the rest
 
-README.md, "Tokens", says what stands in `meta`; the patterns are those of formats/patterns.md.
+docs/tokens.md says what stands in `meta`; the patterns are those of formats/patterns.md.
 """
 
 import io

@@ -1,7 +1,7 @@
-"""Writes the README's list of every command and option, from the commands themselves.
+"""Writes the reference of every command and option into docs/commands.md, from the commands themselves.
 
-python benchmarks/readme.py           # put it into README.md
-python benchmarks/readme.py --print   # only print it
+python docs/make_commands.py           # put it into docs/commands.md
+python docs/make_commands.py --print   # only print it
 """
 
 import argparse
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BEGIN = "<!-- commands: made by benchmarks/readme.py -->"
+PAGE = Path(__file__).resolve().parent / "commands.md"
+BEGIN = "<!-- commands: made by docs/make_commands.py -->"
 END = "<!-- end of commands -->"
 
 
@@ -42,7 +42,7 @@ def section(name: str, command: click.Command) -> str:
 
 
 def render() -> str:
-    """The whole list, between its marks."""
+    """The whole reference, between its marks."""
     from rvqcodec.cli import main
 
     return "\n\n".join([BEGIN, *(section(name, command) for name, command in commands(main, "rvq")), END])
@@ -54,10 +54,10 @@ def main() -> None:
     if parser.parse_args().only_print:
         print(render())
         return
-    text = README.read_text()
+    text = PAGE.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    README.write_text(before + render() + after)
+    PAGE.write_text(before + render() + after)
 
 
 if __name__ == "__main__":
