@@ -1,4 +1,4 @@
-"""Types that many rooms have in common: arrays by what they hold, and who is told how far a job is."""
+"""Types that many rooms have in common: arrays by what they hold, and the callback for progress."""
 
 from collections.abc import Callable
 from typing import TypeAlias

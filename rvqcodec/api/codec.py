@@ -133,7 +133,7 @@ class AudioCodec:
         """`Codes` to audio float32 [C, n], at the rate and of the length that was encoded; lists give lists.
 
         Arrays of codes (see `codes`) are taken as well; torch codes, or `as_torch`, give a torch tensor. n_q:
-        use at most so many codebooks a frame, over all channels. WeightsError for another model's codes.
+        limit of codebooks a frame, over all channels. WeightsError for another model's codes.
         """
         if isinstance(codes, (list, tuple)):
             return [self.decode(one, n_q=n_q, as_torch=as_torch) for one in codes]

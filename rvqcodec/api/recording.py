@@ -94,7 +94,7 @@ class Recording:
     ) -> Any:
         """Audio float32 [C, n] from `start` on, for `duration` (None: to the end), both in seconds.
 
-        rate: in Hz (None: the recording's). n_q: use at most so many codebooks a frame, over all channels.
+        rate: in Hz (None: the recording's). n_q: limit of codebooks a frame, over all channels.
         Reads only the chunks it needs. FormatError, WeightsError, AudioError for a start behind the end.
         """
         if not (start >= 0 and math.isfinite(start) and (duration is None or 0 <= duration < math.inf)):

@@ -11,7 +11,7 @@ from rvqcodec.cli.names import Job, check_target
 from rvqcodec.cli.progress import Bar
 from rvqcodec.cli.streams import STREAM, say, stdin, stdout
 
-# Takes a job and a function that is told (seconds done, seconds in all or None); gives a line on the result.
+# Takes a job and a callback for its progress; returns a line about the result.
 Run = Callable[[Job, types.Progress], str]
 
 

@@ -16,7 +16,7 @@ class NamedError(RvqError):
 
 @contextlib.contextmanager
 def naming(name: str) -> Iterator[None]:
-    """What is wrong with the format of an input is told with its name."""
+    """Adds the name of an input to errors about its format."""
     try:
         yield
     except FormatError as error:

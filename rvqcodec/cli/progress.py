@@ -13,7 +13,7 @@ class Bar:
         self._label, self._unit = label, unit
 
     def to(self, done: float, total: float | None) -> None:
-        """Show that so much of `total` (None: unknown) is done."""
+        """Show that `done` of `total` (None: unknown) is done."""
         if self._shown and self._bar is None:
             from tqdm import tqdm
 

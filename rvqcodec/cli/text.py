@@ -1,4 +1,4 @@
-"""What is told of files, as text for people."""
+"""Files described as text for people: lengths, descriptions, damage."""
 
 from rvqcodec.codes.bitrate import format_kbps
 from rvqcodec.codes.describe import Description

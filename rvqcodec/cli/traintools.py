@@ -56,7 +56,7 @@ def cached_arrays(data: Path, cache: Path, sample_rate: int, *, quiet: bool) -> 
 
 
 def set_threads(threads: int | None) -> None:
-    """Use so many CPU threads; None leaves torch's choice."""
+    """Set the number of CPU threads; None leaves torch's choice."""
     if threads is not None:
         import torch
 
@@ -255,7 +255,7 @@ def bytes_of(text: str) -> int:
 @click.option("--piece", default="60MiB", show_default=True, metavar="SIZE", help="The most that a piece takes.")
 @guarded
 def pack(source: Path, to: Path, piece: str) -> None:
-    """Cut a corpus or a run into pieces that travel, with their hashes."""
+    """Cut a corpus or a run into pieces for transport, with their hashes."""
     from rvqcodec.training import pieces
 
     click.echo(pieces.pack(source, to, bytes_of(piece)))

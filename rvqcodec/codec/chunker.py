@@ -59,7 +59,7 @@ class Chunker:
         self._samples = samples[:, frames * hop :]
 
     def _chunks(self, least: int) -> Iterator[Chunk]:
-        """Chunks of at least so many frames."""
+        """All chunks that have at least `least` frames."""
         size = self._header.frames_per_chunk
         while self._codes is not None and self._codes.shape[2] >= least:
             part, self._codes = self._codes[:, :, :size], self._codes[:, :, size:]

@@ -160,7 +160,7 @@ class Decoder:
     def __init__(
         self, model: Model, header: Header, span: Span, *, n_q: int | None = None, precision: str = "auto"
     ) -> None:
-        """n_q: use at most so many codebooks a frame over all coded channels (None: all). Errors: BitrateError."""
+        """n_q: limit of codebooks a frame over all coded channels (None: all). Errors: BitrateError."""
         self._model, self._header, self._span, self._precision = model, header, span, precision
         self._limit = None if n_q is None else _total_n_q(header, n_q)
         # The resampler's grid: it starts where a sample of the model's rate and one of the wanted rate coincide.
@@ -241,7 +241,7 @@ class Decoder:
         return self._give(self._held.shape[1] - header.hop)
 
     def _settled(self, frame: int) -> bool:
-        """Whether nothing is wanted of this frame and later ones, and a resampler has settled by then."""
+        """Whether this frame and later ones cannot change any wanted sample, even through the resampler."""
         if self._span.last is None:
             return False
         end = self._span.last * self._header.model_rate / self._span.rate + SETTLE

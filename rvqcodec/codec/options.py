@@ -42,7 +42,7 @@ class EncodeReport:
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """n_q: use at most so many codebooks a frame over all coded channels. rate: sample rate of the output (None:
+    """n_q: limit of codebooks a frame over all coded channels. rate: sample rate of the output (None:
     the file's). start, duration: the part to decode, in seconds. format, subtype: as for `audio.open_output`.
     precision: "float32", "bf16" or "auto", which takes bf16 where the processor has it. salvage: put silence for
     what is damaged and go on.

@@ -2,7 +2,7 @@
 
     .npz    arrays `tokens` uint16 [R, S] and `meta`, a JSON object as text
     .jsonl  `meta` on the first line, then a list of R tokens for each step; where R is 1, of C * K steps a line
-    .npy    `tokens` alone: whoever reads it has to know the rest
+    .npy    `tokens` alone: the reader has to know the rest
 
 docs/tokens.md says what stands in `meta`; the patterns are those of formats/patterns.md.
 """

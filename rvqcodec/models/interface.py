@@ -75,7 +75,7 @@ class Model(Protocol):
 
     @property
     def context(self) -> int:
-        """Frames before a position that the sound there depends on: a reader that seeks begins so much earlier."""
+        """Frames before a position that affect the sound there: a reader that seeks begins this much earlier."""
 
     @property
     def lookahead(self) -> int:

@@ -17,7 +17,7 @@ SIDE_BY_SIDE = 16  # excerpts that are encoded together
 
 @dataclass(frozen=True)
 class Usage:
-    """Entropy of each codebook's codes in bits, of the `code_bits` that it could have; over so many frames."""
+    """Entropy of each codebook's codes in bits, at most `code_bits`, measured over `frames` frames."""
 
     entropy: tuple[float, ...]
     unused: tuple[int, ...]  # entries that no frame chose

@@ -64,7 +64,7 @@ def build_cache(
 ) -> list[Path]:
     """Decode every audio file below `folder` to int16 arrays [channels, samples] in `cache`, once.
 
-    A file that cannot be read is left out and told to `warn`; one that is newer than its array is decoded again.
+    A file that cannot be read is left out and reported by `warn`; one newer than its array is decoded again.
     shown: told how many files of how many are done. AudioError when nothing is left.
     """
     sources = sources_in(folder)

@@ -11,7 +11,7 @@ from torch import Tensor
 from rvqcodec.models.rvq44.layers import MDCT, overlap_add
 from rvqcodec.training.losses import mel_filters
 
-BANDS = {256: 20, 512: 40, 1024: 80, 2048: 160, 4096: 160}  # window -> bands whose levels shall not fluctuate
+BANDS = {256: 20, 512: 40, 1024: 80, 2048: 160, 4096: 160}  # window -> number of bands whose levels are kept steady
 BIN_WEIGHT = 0.3  # of single bins against bands
 RATE = 0.02
 

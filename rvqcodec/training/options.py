@@ -1,4 +1,4 @@
-"""What a training run is told: `Options`, the three stages, NAME=VALUE settings; and where it stands: `RunState`."""
+"""Options of a training run, its three stages and NAME=VALUE settings; `RunState`: where a run stands."""
 
 import dataclasses
 from collections.abc import Iterable

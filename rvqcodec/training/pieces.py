@@ -1,4 +1,4 @@
-"""Corpora and checkpoints as pieces that travel: a tar cut into files of a size, with hashes, and back.
+"""Corpora and checkpoints in pieces, for transport: a tar cut into files of a size, with hashes, and back.
 
 Without rvq the same is `cat NAME.tar.* | tar x`.
 """
@@ -118,7 +118,7 @@ def pack(source: Path, folder: Path, piece: int) -> Path:
 
 
 def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    """A tar entry without what depends on the machine; links are followed by then."""
+    """A tar entry without anything that depends on the machine. Links were followed before."""
     info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
     info.mode = 0o755 if info.isdir() else 0o644
     return info

@@ -30,10 +30,10 @@ class Request:
 
 
 def begin(request: Request, pool: Pool, *, say: Callable[[str], None] = lambda line: None) -> Trainer:
-    """The trainer to run. `say` is told, in a line, where it stands.
+    """The trainer to run. `say` is called with one line about where it stands.
 
     With a run in `out` and `resume`: exactly on, when its slice was interrupted and no named option differs; else a
-    new slice, with the options of before but for the named ones. `init`: a new run from another's last.pt or from
+    new slice, with the previous options except for those named. `init`: a new run from another's last.pt or from
     shipped weights (.json). Neither: a new run, set from data. RvqError when `out` holds a run and `resume` is not
     asked for.
     """

@@ -30,11 +30,11 @@ class Config:
     log_amplitude_least: float  # limits of a band's logarithm where it is made an amplitude
     log_amplitude_most: float
     # the coefficients
-    coefficients: int  # lowest MDCT coefficients, of which a frame codes some
-    coded_coefficients: int  # ... so many: the blocks that the envelope predicts to be largest
+    coefficients: int  # lowest MDCT coefficients: those that may be coded
+    coded_coefficients: int  # number coded in a sub-frame: the blocks that the envelope predicts to be largest
     block_size: int  # coefficients side by side that are coded or not together
     envelope_step: float  # quantized envelopes are multiples of it, so that every machine finds the same order
-    share_step: float  # a block's shares of the bands are multiples of it, likewise
+    share_step: float  # a block's shares of the bands are multiples of it, for the same reason
     flatten_exponent: float  # p: coefficients are multiplied by amplitude^(p-1)
     level_exponent: float  # of the frame level that coefficients are divided by
     level_floor: float  # added to the frame level, so that silence is not blown up

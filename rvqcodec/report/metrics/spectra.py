@@ -95,7 +95,7 @@ def spectral_distances(reference: Samples, other: Samples, sample_rate: int) -> 
 
 BAND_HERTZ = 200.0
 KEPT_DECIBEL = 20.0  # a band counts as kept when it lost less than this
-LOST_BANDS = 5  # so many in a row: what is above is gone
+LOST_BANDS = 5  # in a row that are lost: everything above counts as gone
 BAND_FLOOR = 1e-10  # power of a band (full scale: 1) that a 16-bit recording can hold: -100 dB
 BAND_RANGE = 1e-9  # a band weaker than this against the strongest holds nothing to keep: -90 dB
 
