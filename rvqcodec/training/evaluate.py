@@ -55,7 +55,7 @@ def figures(model: Model, clips: Sequence[HeldOutClip], n_q: Sequence[int]) -> l
 
 
 def held_out_clips(arrays: Sequence[Path], sample_rate: int) -> list[HeldOutClip]:
-    """Clips of 6 s from the files that are never trained on: from a quarter, half and three quarters of the way through each."""
+    """Clips of 6 s from the files that are never trained on, three of each: at a quarter, a half, three quarters."""
     n, clips = CLIP_SECONDS * sample_rate, []
     for array in arrays:
         if held_out(array.name):
