@@ -8,6 +8,7 @@ import numpy.typing as npt
 from rvqcodec.container import ModelFacts
 from rvqcodec.models.interface import Card
 from rvqcodec.models.rvq44 import config as configs
+from rvqcodec.models.rvq44 import timing
 from rvqcodec.models.rvq44.config import Config
 
 if TYPE_CHECKING:
@@ -47,14 +48,10 @@ class Rvq44:
 
     @property
     def context(self) -> int:
-        from rvqcodec.models.rvq44 import timing
-
         return timing.context(self.network.config)
 
     @property
     def lookahead(self) -> int:
-        from rvqcodec.models.rvq44 import timing
-
         return timing.lookahead(self.network.config)
 
     def encoder(self, channels: int, n_q: int) -> "StreamEncoder":
