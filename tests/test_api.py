@@ -59,7 +59,7 @@ def test_every_name_is_there() -> None:
 def test_round_trip_has_the_shape_of_the_input(
     codec: rvqcodec.AudioCodec, stereo: NDArray[np.float32], codes: Codes, decoded: NDArray[np.float32]
 ) -> None:
-    assert (codec.sample_rate, codec.frame_rate, codec.max_n_q) == (44100, 37.5, 32)
+    assert (codec.sample_rate, codec.frame_rate, codec.max_n_q) == (44100, 37.5, 48)
     assert codes.codes.dtype == np.uint16
     assert codes.codes.shape[0::2] == (2, -(-(stereo.shape[1] + 588) // 1176))
     assert codes.header.total_n_q == 16
@@ -227,20 +227,20 @@ def test_mistakes_are_named(codec: rvqcodec.AudioCodec) -> None:
     with pytest.raises(rvqcodec.BitrateError):
         codec.encode(wav, RATE, bitrate="60kbps")
     with pytest.raises(rvqcodec.BitrateError):
-        codec.encode(wav, RATE, n_q=33)
+        codec.encode(wav, RATE, n_q=49)
     with pytest.raises(rvqcodec.AudioError, match="2 channels; this encoder was made for 1"):
         codec.encoder(RATE).push(np.zeros((2, 5)))
 
 
 def test_decoder_wants_chunks_in_order(codec: rvqcodec.AudioCodec, codes: Codes) -> None:
-    first, second = codes.chunks() if len(codes.chunk_frames) == 2 else (next(codes.chunks()), None)
+    first, *later = codes.chunks()
     decoder = codec.decoder(codes.header)
     decoder.push(first)
     with pytest.raises(rvqcodec.FormatError, match=f"frame {0}, not {first.frames}"):
         decoder.push(first)
     with pytest.raises(rvqcodec.FormatError, match="do not go with"):
         decoder.flush(10**6)
-    assert second is None or second.start_frame == first.frames
+    assert not later or later[0].start_frame == first.frames
 
 
 def test_reader_reads_what_save_wrote(codes: Codes, tmp_path: Path) -> None:

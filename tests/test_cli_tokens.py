@@ -51,7 +51,7 @@ def test_rvq_there_and_back(run: Run, tmp_path: Path, coding: str, pattern: str,
 
 
 def test_what_is_printed(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "a.rvq").write_bytes(rvqfiles.make_file("mono", 20))
+    (tmp_path / "a.rvq").write_bytes(rvqfiles.make_file("mono", 20, constant=True))
     result = run("encode", "a.rvq", "--pattern", "delay")
     assert "a.rvq -> a.npz: 4 codebooks x 20 frames, 0:00.520; delay: 23 steps x 4 tokens = 92" in result.stderr
     assert result.stdout == ""
@@ -80,7 +80,7 @@ def test_many_inputs_and_a_bad_one(run: Run, tmp_path: Path) -> None:
 
 def test_npy_needs_to_be_told(run: Run, tmp_path: Path) -> None:
     card = cards.find()
-    data = rvqfiles.make_file("mono", 20, model_id=card.model_id, weights_hash=card.weights_hash)
+    data = rvqfiles.make_file("mono", 20, constant=True, model_id=card.model_id, weights_hash=card.weights_hash)
     (tmp_path / "a.rvq").write_bytes(data)
     for pattern, more in [("delay", []), ("flatten", ["-q", "4"])]:
         run("encode", "a.rvq", "-o", "a.npy", "--pattern", pattern, "-f")
@@ -123,7 +123,7 @@ def test_an_unknown_model_makes_rvq_but_no_sound(run: Run, tmp_path: Path) -> No
 
 
 def test_lenient_looks_at_codes_alone(run: Run, tmp_path: Path) -> None:
-    data = rvqfiles.make_file("mono", 20)
+    data = rvqfiles.make_file("mono", 20, constant=True)
     (tmp_path / "a.rvq").write_bytes(data)
     run("encode", "a.rvq", "-o", "a.jsonl", "--pattern", "delay")
     lines = (tmp_path / "a.jsonl").read_text().splitlines()
@@ -142,11 +142,11 @@ def test_what_is_no_token_file(run: Run, tmp_path: Path) -> None:
 
 
 def test_pipes(rvq: Callable[..., "subprocess.CompletedProcess[bytes]"]) -> None:
-    data = rvqfiles.make_file("mid-side", 20)
+    data = rvqfiles.make_file("mid-side", 20, constant=True)
     encoded = rvq("tokens", "encode", "-", "--pattern", "flatten", input=data)
     assert encoded.returncode == 0, encoded.stderr
     assert encoded.stdout.startswith(b'{"rvq_tokens": 1')
-    assert b"flatten: 160 steps x 1 tokens = 160" in encoded.stderr
+    assert b"flatten: 80 steps x 1 tokens = 80" in encoded.stderr
     back = rvq("tokens", "decode", "-", input=encoded.stdout)
     assert (back.returncode, back.stderr) == (0, b"")
     assert back.stdout == data

@@ -1,4 +1,4 @@
-"""codec: the straight lines give the same for any cutting, and share codebooks between mid and side by one rule."""
+"""codec: the straight lines give the same for any cutting, and share codes by demand."""
 
 import io
 import threading
@@ -17,10 +17,11 @@ from rvqfiles import make_header
 from rvqcodec.api.live import Decoder
 from rvqcodec.audio import AudioInput
 from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file
-from rvqcodec.codec.channels import from_coded, to_coded
-from rvqcodec.codec.chunker import Chunker, balance_of
+from rvqcodec.codec.channels import to_coded
+from rvqcodec.codec.chunker import Chunker, allocate, audible
 from rvqcodec.codec.encoding import Encoder, header_of
-from rvqcodec.container import Chunk, Writer, sharing
+from rvqcodec.container import Chunk, Writer, allocation
+from rvqcodec.container.allocation import MAX_WEIGHT
 from rvqcodec.errors import AudioError, BitrateError
 from rvqcodec.models import loading
 from rvqcodec.models.rvq44 import decoder as decoders
@@ -31,43 +32,130 @@ CUTS = settings(max_examples=20, deadline=None, suppress_health_check=[HealthChe
 
 
 @pytest.mark.parametrize(
-    ("mid", "side", "balance"),
+    ("mid", "side", "heard"),
     [
-        (1.0, 1.0, 0),
-        (1.0, 0.1, 10),
-        (0.1, 1.0, -10),
-        (1.0, 0.0, 127),
-        (0.0, 1.0, -128),
-        (0.0, 0.0, 127),
-        (1.0, 0.99e-8, 80),  # 80 dB below mid, and louder than -90 dBFS
-        (0.09, 0.8e-9, 127),  # below -90 dBFS and 80 dB below mid
-        (1e-5, 1e-10, 50),  # a quiet recording: below -90 dBFS, but not beside mid
-        (1e4, 1.1e-9, 126),
+        (1.0, 1.0, [True, True]),
+        (0.1, 1.0, [True, True]),
+        (1.0, 0.0, [True, False]),
+        (0.0, 1.0, [False, True]),
+        (0.0, 0.0, [False, False]),
+        (1.0, 1.01e-9, [True, True]),  # more than 80 dB below mid, but louder than -90 dBFS
+        (0.09, 0.8e-9, [True, False]),  # below -90 dBFS and 80 dB below mid
+        (1e-5, 1e-10, [True, True]),  # a quiet recording: below -90 dBFS, but not beside mid
+        (0.9e-10, 1e-5, [True, True]),
     ],
 )
-def test_balance(mid: float, side: float, balance: int) -> None:
-    assert balance_of(mid, side) == balance
+def test_which_channels_are_heard(mid: float, side: float, heard: list[bool]) -> None:
+    assert audible(np.array([mid, side])).tolist() == heard
+    assert audible(np.array([mid])).tolist() == [True], "one alone always is"
+
+
+def test_chunks_say_what_the_encoder_demands() -> None:
+    demand = np.array([[1, 5, 15], [3, 3, 4]], np.uint8)
+    header = make_header("mid-side", total_n_q=6)
+    both = allocate(header, demand, np.array([True, True]))
+    assert (both.total, both.weights, both.demand) == (18, (1, 1), (bytes([1, 5, 15]), bytes([3, 3, 4])))
+    alone = allocate(header, demand, np.array([True, False]))
+    assert (alone.total, alone.weights, alone.demand) == (18, (1, 0), (bytes([1, 5, 15]), b""))
+    silent = allocate(header, demand, np.array([False, False]))
+    assert (silent.total, silent.weights) == (0, (0, 0))
+    most = allocate(make_header("mid-side", total_n_q=60), demand, np.array([True, False]))
+    assert most.total == 3 * 32, "what the live channel can take"
+
+
+def test_constant_chunks_give_all_frames_the_same() -> None:
+    demand = np.array([[1, 5, 15], [3, 3, 4]], np.uint8)
+    header = make_header("mid-side", total_n_q=6)
+    found = allocate(header, demand, np.array([True, True]), constant=True)
+    assert found.demand is None
+    assert max(found.weights) == MAX_WEIGHT
+    assert 0 < found.weights[1] < found.weights[0]
+    counts = allocation.n_q(header.limits, found, 3)
+    assert counts.sum() == found.total == 18
+    assert (counts == counts[:, :1]).all()
+    assert allocate(header, demand, np.array([False, True]), constant=True).weights == (0, MAX_WEIGHT)
+
+
+class Frames:
+    """An encoder whose frames demand and get what their numbers say; as slow as it may be."""
+
+    def __init__(self, channels: int = 2) -> None:
+        self.channels, self.samples, self.taken, self.over = channels, 0, 0, False
+
+    @property
+    def ready(self) -> int:
+        whole, part = divmod(self.samples + (588 if self.over else 0), 1176)
+        return whole + (self.over and part > 0) - self.taken
+
+    def push(self, samples: NDArray[np.float32], *, more: bool = False) -> None:
+        self.samples += samples.shape[1]
+
+    def flush(self) -> None:
+        self.over = True
+
+    def numbers(self, frames: int) -> NDArray[np.integer]:
+        return self.taken + np.arange(frames) + 7 * np.arange(self.channels)[:, None]
+
+    def demands(self, frames: int) -> NDArray[np.uint8]:
+        return (self.numbers(frames) % 15 + 1).astype(np.uint8)
+
+    def codes(self, n_q: NDArray[np.integer]) -> NDArray[np.uint16]:
+        numbers = self.numbers(n_q.shape[1])[:, None] + np.arange(int(n_q.max(initial=0)))[:, None]
+        self.taken += n_q.shape[1]
+        return np.where(np.arange(numbers.shape[1])[:, None] < n_q[:, None], numbers, 0).astype(np.uint16)
 
 
 @CUTS
 @given(cuts=st.lists(st.integers(0, 30_000), max_size=6))
 def test_chunks_do_not_depend_on_the_cutting(stereo: NDArray[np.float32], cuts: list[int]) -> None:
     coded = to_coded(stereo[:, 40000:70000])
-    codes = np.zeros((2, 16, -(-(30000 + 588) // 1176)), np.uint16)
+    coded[1, 15_000:25_000] = 0  # so that some chunks have no side
+    header = make_header("mid-side", total_n_q=16, frames_per_chunk=5)
 
     def chunks(edges: list[int]) -> list[Chunk]:
-        chunker = Chunker(make_header("mid-side", total_n_q=16, frames_per_chunk=5), 32)
+        chunker = Chunker(header, Frames())
         done = []
         for begin, end in zip([0, *edges], [*edges, 30000], strict=True):
-            done += list(chunker.push(coded[:, begin:end], codes[:, :, :0]))
-        return done + list(chunker.flush(codes))
+            done += list(chunker.push(coded[:, begin:end]))
+        return done + list(chunker.flush())
 
     whole, cut = chunks([]), chunks(sorted(cuts))
-    assert [(c.start_frame, c.frames, c.n_q, c.balance) for c in whole] == [
-        (c.start_frame, c.frames, c.n_q, c.balance) for c in cut
-    ]
-    assert sum(c.frames for c in whole) == codes.shape[2]
-    assert all(c.n_q == sharing.split(16, c.balance) for c in whole)
+    for one, other in zip(whole, cut, strict=True):
+        assert (one.start_frame, one.frames, one.allocation) == (other.start_frame, other.frames, other.allocation)
+        assert [codes.tolist() for codes in one.codes] == [codes.tolist() for codes in other.codes]
+    assert sum(c.frames for c in whole) == -(-(30000 + 588) // 1176)
+    assert [c.start_frame for c in whole] == list(range(0, 26, 5))
+    assert {c.allocation.weights for c in whole} == {(1, 1), (1, 0)}
+    assert all(c.n_q.sum() == c.allocation.total == 16 * c.frames for c in whole)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_fewer_codes_are_the_first_of_more(constant: bool) -> None:
+    def chunk(total: int) -> Chunk:
+        header = make_header("mid-side", total_n_q=total, frames_per_chunk=5)
+        return next(Chunker(header, Frames(), constant=constant).push(np.ones((2, 6000), np.float32)))
+
+    before = chunk(1)
+    for total in range(2, 65):
+        after = chunk(total)
+        assert after.n_q.sum() == 5 * total
+        assert (after.n_q >= before.n_q).all()
+        assert not constant or (after.n_q == after.n_q[:, :1]).all()
+        for few, more, n_q in zip(before.codes, after.codes, before.n_q, strict=True):
+            kept = np.arange(len(few))[:, None] < n_q
+            assert np.array_equal(few, more[: len(few)] * kept)
+        before = after
+
+
+def test_a_silent_channel_costs_nothing() -> None:
+    samples = np.ones((3, 6000), np.float32)
+    samples[1] = 0
+    for total, each in ((16, 8), (96, 32)):
+        header = make_header("discrete", total_n_q=total, frames_per_chunk=5)
+        chunk = next(Chunker(header, Frames(3)).push(samples))
+        assert chunk.n_q.sum(1).tolist()[1] == 0
+        assert chunk.n_q.mean() == each * 2 / 3
+        assert chunk.allocation.weights == (1, 0, 1)
 
 
 @CUTS
@@ -105,12 +193,12 @@ def test_a_stream_of_unknown_length_ends_where_it_should(stereo: NDArray[np.floa
         assert report.n_samples == n
 
 
-def test_many_channels_share_equally() -> None:
+def test_many_channels_share_all_codes() -> None:
     model = loading.load(None, "cpu")
     head = header_of(model.facts, EncodeOptions(bitrate=6000), 44100, 5, None, ())
-    assert (head.coding, head.total_n_q) == ("discrete", 15)
-    assert header_of(model.facts, EncodeOptions(n_q=11), 44100, 5, None, ()).total_n_q == 10
-    with pytest.raises(BitrateError, match="5 to 160"):
+    assert (head.coding, head.total_n_q) == ("discrete", 16)
+    assert header_of(model.facts, EncodeOptions(n_q=11), 44100, 5, None, ()).total_n_q == 11
+    with pytest.raises(BitrateError, match="5 to 240"):
         header_of(model.facts, EncodeOptions(n_q=4), 44100, 5, None, ())
 
 
@@ -118,26 +206,24 @@ def test_many_channels_share_equally() -> None:
 def test_a_model_with_fewer_codebooks_than_a_file_may_have(channels: int) -> None:
     """150 bit/s a codebook and 8 of them; asked for more it ended in an AssertionError."""
     model = tinycodec.model()
-    with pytest.raises(BitrateError, match=f"to {1.2 * channels:g} kbps for {channels} coded"):
+    with pytest.raises(BitrateError, match=f"to {0.15 * model.facts.capacity(channels):g} kbps for"):
         header_of(model.facts, EncodeOptions(bitrate=6000), 44100, channels, None, ())
-    head = header_of(model.facts, EncodeOptions(bitrate=1200 * channels), 44100, channels, None, ())
-    assert head.total_n_q == 8 * channels
+    most = model.facts.capacity(channels)
+    head = header_of(model.facts, EncodeOptions(bitrate=150 * most), 44100, channels, None, ())
+    assert head.total_n_q == most
     encoder = Encoder(model, head)
     samples = tinycodec.sound(20000, channels=channels)
     if channels == 2:
         samples[1] = samples[0] * 0.999  # hardly any side: mid would take all 16
     chunks = [*encoder.push(samples), *encoder.flush()]
-    assert {chunk.n_q[0] for chunk in chunks} == {8}
-    assert all(max(chunk.n_q) <= 8 for chunk in chunks)
+    assert all((chunk.n_q[0] == 8).all() for chunk in chunks)
+    assert all(chunk.n_q.max() <= 8 for chunk in chunks)
 
 
-def test_mid_and_side() -> None:
+def test_mono_is_the_mean_of_all_channels() -> None:
     samples = np.array([[1, 0.5, 0], [0, 0.5, 1]], np.float32)
-    assert np.array_equal(to_coded(samples), np.array([[0.5, 0.5, 0.5], [0.5, 0, -0.5]], np.float32))
-    assert np.array_equal(from_coded(to_coded(samples), "mid-side"), samples)
     assert np.array_equal(to_coded(samples, mono=True), np.array([[0.5, 0.5, 0.5]], np.float32))
-    three = np.ones((3, 5), np.float32)
-    assert from_coded(to_coded(three), "discrete") is three
+    assert to_coded(samples) is samples
 
 
 @pytest.fixture

@@ -9,21 +9,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rvqfiles import HEADER
+from rvqfiles import HEADER, make_allocation
 
-from rvqcodec.codes.grid import Codes
+from rvqcodec.codes.grid import Codes, Plan
 from rvqcodec.codes.tokenfile import FORMATS, dump, layout_of, load, meta_of
 from rvqcodec.codes.tokens import PATTERNS, interleave
-from rvqcodec.container import Chunk, Writer, sharing
+from rvqcodec.container import Chunk, Writer
+from rvqcodec.container.allocation import constant
+from rvqcodec.container.chunks import MID_SIDE_ANGLE
 from rvqcodec.errors import FormatError
 
-MONO = dataclasses.replace(HEADER, total_n_q=16, frames_per_chunk=128)
+MONO = dataclasses.replace(HEADER, total_n_q=16, frames_per_chunk=128, first=1)
 
 
 def recording(
     seed: int, *, coding: str = "mono", channels: int = 1, total: int = 4, frames: int = 20, chunk: int = 7
 ) -> bytes:
-    """An .rvq file of random codes, with a random balance in every chunk."""
+    """An .rvq file of random codes, with random demands in every chunk."""
     rng = np.random.default_rng(seed)
     header = dataclasses.replace(
         MONO,
@@ -39,10 +41,9 @@ def recording(
     writer = Writer(file, header)
     for start in range(0, frames, chunk):
         n = min(chunk, frames - start)
-        balance = int(rng.integers(-128, 128)) if coding == "mid-side" else 0
-        n_q = sharing.split(total, balance) if coding == "mid-side" else (total // channels,) * channels
-        codes = tuple(rng.integers(0, 1024, (k, n)).astype(np.uint16) for k in n_q)
-        writer.write_chunk(Chunk(start_frame=start, frames=n, n_q=n_q, balance=balance, codes=codes))
+        codes = rng.integers(0, 1024, (channels, 32, n)).astype(np.uint16)
+        angle = int(rng.integers(64)) if coding == "mid-side" else MID_SIDE_ANGLE
+        writer.write_chunk(Chunk.of(header, start, make_allocation(header, start, n, seed=seed), list(codes), angle))
     writer.close(header.n_samples or 0)
     return file.getvalue()
 
@@ -91,10 +92,6 @@ def test_codes_alone_make_an_equal_recording(data: bytes) -> None:
     assert np.array_equal(alone.codes, codes.codes)
     again = Codes.read(io.BytesIO(written(alone)))
     assert np.array_equal(again.codes, codes.codes)
-    for chunk in alone.chunks():
-        if alone.header.coding == "mid-side":  # so that decoding, which applies the split, uses them all
-            allowed = sharing.split(alone.header.total_n_q, chunk.balance)
-            assert all(n <= most for n, most in zip(chunk.n_q, allowed, strict=True))
 
 
 def test_mono_codes_as_rows() -> None:
@@ -103,7 +100,7 @@ def test_mono_codes_as_rows() -> None:
     assert codes.rows.shape == (3, 4)
     assert (codes.n_q, codes.frames, codes.absent, codes.frame_rate) == (3, 4, 1024, 37.5)
     assert codes.header.n_samples == 4 * 1176 - 588
-    assert codes.chunk_frames.tolist() == [4]
+    assert codes.plans == (Plan(4, constant((3,), 4)),)
     tensor = codes.to_torch()
     assert str(tensor.dtype) == "torch.int64"
     assert tensor.tolist() == codes.codes.tolist()
@@ -113,14 +110,14 @@ def test_a_chunk_ends_where_the_number_of_codebooks_changes() -> None:
     grid = np.zeros((2, 6), int)
     grid[1, 2:4] = 1024
     codes = Codes.from_array(grid, MONO)
-    assert codes.chunk_frames.tolist() == [2, 2, 2]
-    assert [chunk.n_q for chunk in codes.chunks()] == [(2,), (1,), (2,)]
+    assert [plan.frames for plan in codes.plans] == [2, 2, 2]
+    assert [chunk.n_q.tolist() for chunk in codes.chunks()] == [[[2, 2]], [[1, 1]], [[2, 2]]]
 
 
 def test_streamed_header_gets_its_length() -> None:
     file = io.BytesIO()
     writer = Writer(file, MONO)
-    writer.write_chunk(Chunk(start_frame=0, frames=2, n_q=(1,), balance=0, codes=(np.zeros((1, 2), np.uint16),)))
+    writer.write_chunk(Chunk.of(MONO, 0, constant((1,), 2), [np.zeros((1, 2), np.uint16)]))
     writer.close(1200)
     assert Codes.read(io.BytesIO(file.getvalue())).header.n_samples == 1200
 
@@ -159,6 +156,9 @@ def test_little_meta_is_enough() -> None:
     assert codes.header.n_samples == 5 * 1176 - 588
 
 
+CHUNK = {"frames": 3, "total": 6, "weights": [6], "demand": None, "part": False, "angle": 16}
+
+
 def _small() -> Codes:
     return Codes.from_array(np.zeros((2, 3), int), MONO)
 
@@ -183,21 +183,30 @@ def _jsonl(meta: object, steps: list[list[int]]) -> bytes:
         ({"pattern": "zigzag"}, "unknown pattern 'zigzag'"),
         ({"pattern": None}, "pattern is None"),
         ({"boundaries": True}, "has 1026 there"),
-        ({"codebooks": 33}, "33 codebooks: must be 1 .. 32"),
-        ({"codebooks": 10**12}, "must be 1 .. 32"),
+        ({"codebooks": 65}, "65 codebooks: must be 1 .. 64"),
+        ({"codebooks": 10**12}, "must be 1 .. 64"),
         ({"codebooks": 3}, "needs"),
         ({"streams": 3}, "line 2: must be a list of 3 integers"),
-        ({"streams": 0}, "0 streams: must be 1 .. 256"),
+        ({"streams": 0}, "0 streams: must be 1 .. 512"),
         ({"steps": 4}, "steps is 4 in its meta, but 3 in fact: cut short or altered"),
         ({"frames": 2}, "frames is 2"),
         ({"frame_rate": 75}, "frame_rate is 75"),
         ({"code_bits": 16}, "must be 1 .. 65532"),
         ({"special": {}}, "special tokens"),
-        ({"chunks": [[3]]}, "list of pairs"),
-        ({"chunks": [[0, 0], [3, 0]]}, "a chunk is not"),
-        ({"chunks": [[2, 0]]}, "1 chunks of 2 frames in all, 1 balances: must fit 3"),
-        ({"chunks": [[3, 5]]}, "a balance that is not 0"),
-        ({"chunks": [[3.0, 0]]}, "3.0 is no integer"),
+        ({"chunks": [[3]]}, "is no object"),
+        ({"chunks": {}}, "chunks must be a list"),
+        ({"chunks": [CHUNK | {"frames": 0}]}, "a chunk of 0 frames: must be 1 .. 128"),
+        ({"chunks": [CHUNK | {"frames": 2, "total": 4}]}, "1 chunks of 2 frames in all: must fit 3"),
+        ({"chunks": [CHUNK | {"angle": 5}]}, "an angle other than 32 does not go with mono"),
+        ({"chunks": [CHUNK | {"frames": 3.0}]}, "frames is 3.0, not of type int"),
+        ({"chunks": [CHUNK | {"weights": [256]}]}, "weights .256.: must be 0 .. 255 for each coded channel"),
+        ({"chunks": [CHUNK | {"weights": [1, 1]}]}, "for each coded channel"),
+        ({"chunks": [CHUNK | {"total": 5}]}, "5 codes do not go with 3 frames"),
+        ({"chunks": [CHUNK | {"total": -3}]}, "-3 codes do not go"),
+        ({"chunks": [CHUNK | {"demand": ["12"]}]}, "demand '12': must be 3 hexadecimal digits"),
+        ({"chunks": [CHUNK | {"demand": ["1_2"]}]}, "must be 3 hexadecimal digits"),
+        ({"chunks": [CHUNK | {"demand": "123"}]}, "a text for each coded channel"),
+        ({"side": [1, 2, 3]}, "side must be a list of pairs"),
         ({"tags": [["A", 1]]}, "pairs of text"),
         ({"tags": [["A=", "1"]]}, "tag key"),
     ],

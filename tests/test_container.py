@@ -15,8 +15,9 @@ from rvqfiles import CHANNELS, HEADER, make_chunks, make_file, make_header, writ
 from rvqcodec.codes.describe import describe
 from rvqcodec.codes.edit import Joiner, cut_frames, trim
 from rvqcodec.codes.verify import verify
-from rvqcodec.container import MAX_N_Q, Chunk, Damage, Header, Reader, Writer, payloads, sharing, usable_tags
-from rvqcodec.container.blocks import MAX_BLOCK
+from rvqcodec.container import MAX_N_Q, Allocation, Chunk, Damage, Header, Reader, Writer, payloads, usable_tags
+from rvqcodec.container.allocation import constant
+from rvqcodec.container.chunks import MAX_BLOCK
 from rvqcodec.container.payloads import Shape
 from rvqcodec.errors import FormatError, RvqError
 
@@ -40,21 +41,23 @@ def codes(*rows: list[int]) -> np.ndarray:
     return np.array(rows, np.uint16)
 
 
+TINY = replace(HEADER, total_n_q=2, frames_per_chunk=4, n_samples=1500)
+
 TABLE: list[tuple[Header, list[Chunk], int, str]] = [
     (
-        replace(HEADER, total_n_q=2, frames_per_chunk=4, n_samples=1500),
-        [Chunk(start_frame=0, frames=2, n_q=(2,), codes=(codes([0, 11], [37, 48]),))],
+        TINY,
+        [Chunk.of(TINY, 0, constant((2,), 2), [codes([0, 11], [37, 48])])],
         1500,
-        "8952565101360000000144ac000044ac000098044c020a02000400dc050000000000000123456789abcdef06746573742d31"
-        "0368d8c4" "d5430000000002000200 00b09430 64e96008".replace(" ", "")
-        + "d5450200000001000000dc05000000000000bf625dc896bf996e",
+        "89525651013a0000000144ac000044ac000098044c020a02000400dc050000000000000123456789abcdef02200000"
+        "06746573742d31701ba7a3d543000000000200040000010600000000b09430b80918b1"
+        + "d5450200000001000000dc0500000000000064045f7695ca79cd",
     ),
     (
         replace(HEADER, frames_per_chunk=4),
         [],
         0,
-        "8952565101360000000144ac000044ac000098044c020a04000400ffffffffffffffff0123456789abcdef06746573742d31"
-        "86606994" "d54500000000000000000000000000000000687afce232bbcfe7",
+        "89525651013a0000000144ac000044ac000098044c020a04000400ffffffffffffffff0123456789abcdef02200000"
+        "06746573742d31ccc286e1" "d54500000000000000000000000000000000af212035b8618659",
     ),
 ]  # fmt: skip
 
@@ -62,7 +65,8 @@ TABLE: list[tuple[Header, list[Chunk], int, str]] = [
 def same(ours: list[Any], theirs: list[Chunk]) -> bool:
     """Whether two lists of chunks hold the same codes and numbers."""
     return len(ours) == len(theirs) and all(
-        (a.start_frame, a.frames, a.n_q, a.balance) == (b.start_frame, b.frames, b.n_q, b.balance)
+        (a.start_frame, a.frames, a.allocation, a.angle) == (b.start_frame, b.frames, b.allocation, b.angle)
+        and np.array_equal(a.n_q, b.n_q)
         and all(np.array_equal(x, y) for x, y in zip(a.codes, b.codes, strict=True))
         for a, b in zip(ours, theirs, strict=True)
     )
@@ -88,11 +92,19 @@ class Squeezed:
         return None
 
     def pack(self, codes: Sequence[np.ndarray], shape: Shape) -> bytes:
-        return zlib.compress(b"".join(c.tobytes() for c in codes))
+        return zlib.compress(b"".join(c[:n].tobytes() for c, n in zip(codes, shape.n_q().max(1), strict=True)))
 
     def unpack(self, data: bytes, shape: Shape) -> tuple[np.ndarray, ...]:
         flat = np.frombuffer(zlib.decompress(data), np.uint16).reshape(-1, shape.frames)
-        return tuple(np.split(flat, np.cumsum(shape.n_q)[:-1]))
+        return tuple(np.split(flat, np.cumsum(shape.n_q().max(1))[:-1]))
+
+    def head(self, data: bytes, shape: Shape, total: int) -> bytes:
+        left = shape.with_total(total)
+        n_q = left.n_q()
+        rows = [
+            np.where(np.arange(len(c))[:, None] < n, c, 0) for c, n in zip(self.unpack(data, shape), n_q, strict=True)
+        ]
+        return self.pack([row.astype(np.uint16) for row in rows], left)
 
     def fault(self, data: bytes, shape: Shape) -> tuple[int, str] | None:
         return None if data[:1] == b"\x78" else (0, "no zlib")
@@ -117,11 +129,14 @@ def test_another_payload_is_one_row_of_a_table(coding: str, monkeypatch: pytest.
     assert same(list(sought), chunks[1:])
     assert verify(io.BytesIO(data)).ok
     found = describe(io.BytesIO(data), list_chunks=True)
-    assert found.payload_bytes == sum(len(Squeezed().pack(c.codes, Shape(c.n_q, c.frames, 10))) for c in chunks)
-    # Its length stands behind n_q, in 3 bytes.
+    assert found.payload_bytes == sum(
+        len(Squeezed().pack(c.codes, Shape(header.limits, c.allocation, c.frames, 10))) for c in chunks
+    )
+    # Its length stands behind that of the demands, in 3 bytes.
     raw = found.chunks[0]
-    at = raw.position + 8 + (coding == "mid-side") + header.channels
-    assert int.from_bytes(data[at : at + 3], "little") == raw.size - (at + 3 - raw.position) - 4
+    at = raw.position + 12 + (coding == "mid-side") + header.channels
+    demands = int.from_bytes(data[at : at + 2], "little")
+    assert int.from_bytes(data[at + 2 : at + 5], "little") == raw.size - (at + 5 - raw.position) - demands - 4
     small, plain_small, part = io.BytesIO(), io.BytesIO(), io.BytesIO()
     trim(Reader(io.BytesIO(data)), small, 3)
     trim(Reader(io.BytesIO(plain)), plain_small, 3)
@@ -131,8 +146,8 @@ def test_another_payload_is_one_row_of_a_table(coding: str, monkeypatch: pytest.
     with pytest.raises(RvqError, match="b has codec 7, stdin has 0"):
         Joiner([Reader(io.BytesIO(plain)).header, header], ["stdin", "b"], io.BytesIO())
     damaged = bytearray(data)
-    damaged[at : at + 3] = b"\xff\xff\xff"
-    with pytest.raises(FormatError, match="are over 524309"):
+    damaged[at + 2 : at + 5] = b"\xff\xff\xff"
+    with pytest.raises(FormatError, match=f"are over {MAX_BLOCK}"):
         list(Reader(io.BytesIO(bytes(damaged))))
     assert len(list(Reader(io.BytesIO(bytes(damaged)), salvage=True))) == len(chunks)
 
@@ -178,6 +193,7 @@ def test_round_trip(data: st.DataObject, coding: str, bits: int) -> None:
         model_rate=44100,
         hop=data.draw(st.integers(64, 65535)),
         pre_skip=data.draw(st.integers(0, 65535)),
+        most=MAX_N_Q,
         total_n_q=data.draw(st.integers(channels, channels * MAX_N_Q)),
         frames_per_chunk=data.draw(st.sampled_from([1, 2, 7, 128, 1024])),
         model_id=data.draw(st.from_regex(r"[A-Za-z0-9._-]{1,32}", fullmatch=True)),
@@ -219,16 +235,22 @@ def test_lengths_and_frames_go_together(n: int, rate: int, skip: int, hop: int) 
     assert frames * hop >= header.model_samples(n) + skip > (frames - 1) * hop
 
 
-def test_framing_costs_less_than_a_percent() -> None:
+def test_framing_and_demands_cost_little() -> None:
     for coding in ("mono", "mid-side"):
         header = make_header(coding, total_n_q=16, frames_per_chunk=128)
         n_samples = 60 * 44100
-        chunks = make_chunks(header, header.frames_for(n_samples))
+        loud = bytes([15, 15, 14, 14, 14, 13]) * 22
+        chunks = []
+        for chunk in make_chunks(header, header.frames_for(n_samples)):
+            rows = (loud[: chunk.frames],) + (b"",) * (header.channels - 1)
+            wanted = Allocation(total=16 * chunk.frames, weights=tuple(int(bool(row)) for row in rows), demand=rows)
+            codes = np.zeros((header.channels, 32, chunk.frames), np.uint16)
+            chunks.append(Chunk.of(header, chunk.start_frame, wanted, list(codes)))
         data = write(header, chunks, n_samples)
         reader = Reader(io.BytesIO(data))
         assert sum(1 for _ in reader) == 18
         assert reader.payload_bytes == 16 * 10 * 2251 // 8
-        assert (len(data) - reader.payload_bytes) / len(data) < 0.0085
+        assert (len(data) - reader.payload_bytes) / len(data) < 0.024  # demands that move often
 
 
 @pytest.mark.parametrize(
@@ -237,7 +259,8 @@ def test_framing_costs_less_than_a_percent() -> None:
         ({"sample_rate": 0}, 10), ({"sample_rate": 1 << 32}, 10), ({"hop": 0}, 18), ({"channels": 2}, 9),
         ({"coding": "quad"}, 8), ({"coding": "mid-side"}, 9), ({"coding": "discrete"}, 9), ({"total_n_q": 33}, 23),
         ({"frames_per_chunk": 1025}, 25), ({"n_samples": -1}, None), ({"weights_hash": b"short"}, 35),
-        ({"model_id": "a/b"}, 43), ({"model_id": ""}, 43), ({"code_bits": 17}, 22), ({"pre_skip": -1}, 20),
+        ({"model_id": "a/b"}, 47), ({"model_id": ""}, 47), ({"first": 33}, 43), ({"most": 65}, 43), ({"most": 0}, 43),
+        ({"code_bits": 17}, 22), ({"pre_skip": -1}, 20),
         ({"first_frame": -1}, None), ({"first_frame": 1 << 32}, None),
         ({"tags": (("", "x"),)}, None), ({"tags": (("A=B", "x"),)}, None), ({"tags": (("Ä", "x"),)}, None),
         ({"tags": (("A", "x\0"),)}, None), ({"tags": (("A", "\ud800"),)}, None),
@@ -258,12 +281,26 @@ def test_a_writer_refuses_chunks_out_of_order_and_wrong_totals() -> None:
     writer = Writer(io.BytesIO(), header)
     with pytest.raises(ValueError, match="frame 3"):
         writer.write_chunk(replace(chunk, start_frame=3))
-    with pytest.raises(ValueError, match="shape"):
-        writer.write_chunk(replace(chunk, frames=7))
-    with pytest.raises(ValueError, match="balance"):
-        writer.write_chunk(replace(chunk, balance=3))
-    with pytest.raises(FormatError, match="codebooks"):
-        writer.write_chunk(replace(chunk, n_q=(5,), codes=(np.zeros((5, 8), np.uint16),)))
+    for changes, message in (
+        ({"frames": 7}, "shape"),
+        ({"codes": [chunk.codes[0][:1]]}, "shape"),
+        ({"n_q": chunk.n_q + 1, "codes": [np.zeros((32, 8), np.uint16)]}, "not what the allocation gives"),
+        ({"angle": 3}, "angle 3"),
+        ({"allocation": Allocation(total=0, weights=(1, 1))}, "weights"),
+        ({"allocation": Allocation(total=0, weights=(256,))}, "weights"),
+        ({"allocation": Allocation(total=0, weights=(1,), demand=(b"123",))}, "demands of"),
+        ({"allocation": Allocation(total=0, weights=(1,), demand=(bytes([16]) * 8,))}, "demand is over 15"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            writer.write_chunk(replace(chunk, **changes))
+    for wanted, message in (
+        (constant((5,), 8), "more than 4 a frame"),
+        (Allocation(total=9, weights=(1,)), "same number"),
+        (Allocation(total=9, weights=(0,), demand=(b"",)), "more than the 0"),
+        (Allocation(total=8 * 33, weights=(1,), demand=(bytes(8),), part=True), "more than 32 a frame"),
+    ):
+        with pytest.raises(FormatError, match=message):
+            writer.write_chunk(replace(chunk, allocation=wanted))
     writer.write_chunk(chunk)
     with pytest.raises(FormatError, match="announced"):
         writer.close(101)
@@ -339,14 +376,14 @@ def test_seeking_reads_fields_alone() -> None:
 
 
 def test_caps_hold_for_the_largest_file() -> None:
-    header = make_header("discrete", channels=8, total_n_q=256, code_bits=16, frames_per_chunk=1024)
-
-    data = write(header, make_chunks(header, 1024), header.samples_in(1024))
+    header = make_header("discrete", channels=8, total_n_q=512, most=64, code_bits=16, frames_per_chunk=1024)
+    wanted = Allocation(total=512 * 1024, weights=(1,) * 8, demand=(bytes([1, 15]) * 512,) * 8)
+    chunk = Chunk.of(header, 0, wanted, [np.zeros((64, 1024), np.uint16)] * 8)
+    data = write(header, [chunk], header.samples_in(1024))
     reader = Reader(io.BytesIO(data))
     raw = next(reader.raw())
     assert not isinstance(raw, Damage)
-    assert raw.size == MAX_BLOCK - 1  # balance goes with two channels only
-    assert sharing.shares("discrete", 256, 8, 0) == raw.n_q
+    assert MAX_BLOCK - 2100 < raw.size < MAX_BLOCK  # largest changes, up and down in turn, take two bits less each
 
 
 def test_tags_from_elsewhere_are_kept_where_they_fit() -> None:

@@ -4,7 +4,7 @@ import tinycodec
 import torch
 
 from rvqcodec.models.rvq44.config import NEW
-from rvqcodec.models.rvq44.envelope import MOST, Prominence, on_steps
+from rvqcodec.models.rvq44.envelope import LESS_QUIET, MOST_LOUD, MOST_PROMINENT, Emphasis, by_sub_frame, on_steps
 from rvqcodec.models.rvq44.network import Network
 
 
@@ -42,16 +42,43 @@ def test_envelope_entries_on_steps_add_up_exactly() -> None:
     assert (exact.sum(0).double() == exact.double().sum(0)).all()
 
 
+def weights(levels: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
+    """Weights [bands] of a frame whose sub-frames have these levels [bands], dB. mean None: all powers are equal."""
+    mean = (-levels if mean is None else mean) / 8.686
+    latent = levels.repeat(2).view(1, 1, -1) * NEW.envelope_scale / 8.686
+    found = by_sub_frame(Emphasis(NEW)(latent, mean), 2)
+    assert torch.equal(found[:, 0], found[:, 1])
+    return found[0, 0]
+
+
+EQUAL = 1 + MOST_LOUD  # what bands of equal power are multiplied with
+
+
 def test_bands_that_stand_out_count_more() -> None:
-    config = NEW
-    weigh, decibel = Prominence(config), config.envelope_scale / 8.686
-    slope = torch.linspace(0, 60, config.bands).repeat(2) * decibel
-    assert (weigh(slope.view(1, 1, -1)) == 1).all(), "a steep spectrum has no prominent band"
-    tone = slope.clone()
-    tone[config.bands + 10] += 50 * decibel
-    weights = weigh(tone.view(1, 1, -1))[0, 0]
-    assert weights[config.bands + 10] == MOST
-    assert (weights == 1).sum() == 2 * config.bands - 1
-    between = slope.clone()
-    between[5] += 27 * decibel  # 24 above its neighbours' mean, to which it belongs itself
-    assert 1.5 < float(weigh(between.view(1, 1, -1))[0, 0, 5]) < MOST - 0.5
+    slope = weights(torch.linspace(0, -10, NEW.bands))
+    torch.testing.assert_close(slope, torch.full_like(slope, EQUAL))
+    assert (weights(torch.linspace(0, -90, NEW.bands)) <= EQUAL).all(), "a steep spectrum has no prominent band"
+    tone = torch.zeros(NEW.bands)
+    tone[10] = 50.0
+    assert float(weights(tone)[10]) == (1 + MOST_PROMINENT) * EQUAL
+    tone[10] = 27.0  # 24 above its neighbours' mean, to which it belongs itself: halfway
+    assert abs(float(weights(tone)[10]) - (1 + MOST_PROMINENT / 2) * EQUAL) < 1e-4
+
+
+def test_quiet_bands_count_less() -> None:
+    """10 dB below the loudest nothing changes, 50 dB below no more."""
+    levels = torch.zeros(NEW.bands)
+    levels[10:12], levels[12:20], levels[20:] = -9.0, -50.0, -60.0
+    expected = torch.full_like(levels, EQUAL)
+    expected[12:] *= 1 - LESS_QUIET
+    torch.testing.assert_close(weights(levels), expected)
+
+
+def test_bands_of_most_power_count_more() -> None:
+    """By powers: where the mean spectrum is loudest, of levels that are equal."""
+    mean = torch.full((NEW.bands,), -10.0)
+    mean[3], mean[4] = 0.0, -5.0
+    found = weights(torch.zeros(NEW.bands), mean)
+    expected = torch.ones(NEW.bands)
+    expected[3], expected[4] = 1 + MOST_LOUD, 1 + MOST_LOUD / 2
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)

@@ -15,7 +15,7 @@ from rvqcodec.models.rvq44.family import Rvq44
 from rvqcodec.models.rvq44.network import Network
 
 PINNED = Path(__file__).with_name("golden.json")  # written by `python tests/test_golden.py`, after a change of weights
-FRAMES, N_Q, EVERY = 75, (32, 9), 997
+FRAMES, N_Q, EVERY = 75, (48, 9), 997
 Samples = NDArray[np.float32]
 
 

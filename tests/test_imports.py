@@ -79,7 +79,7 @@ ROOMS: dict[str, set[str]] = {
     "codec": {"audio", "codes", "container", "errors", "files", "models", "types"},
     "api": {"audio", "codec", "codes", "container", "errors", "models", "types"},
     "report": {"audio", "codec", "container", "errors", "files", "types"},
-    "training": {"audio", "container", "errors", "files", "models", "report", "types"},
+    "training": {"audio", "codec", "container", "errors", "files", "models", "report", "types"},
     "__init__": {"api", "codes", "errors"},
     "cli": {
         *("__init__", "audio", "codec", "codes", "container", "errors", "files", "models", "report", "training"),

@@ -134,7 +134,7 @@ def test_frames_and_sub_frames() -> None:
 
 def test_config_says_what_the_format_needs() -> None:
     config = NEW
-    assert (config.hop, config.pre_skip, config.code_bits, config.max_n_q) == (1176, 588, 10, 32)
+    assert (config.hop, config.pre_skip, config.code_bits, config.max_n_q) == (1176, 588, 10, 48)
     assert config.latent_dim == 280
     assert Config(**config.to_dict()) == config
 
@@ -165,11 +165,12 @@ def test_untrained_network_is_a_classical_codec() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = Network(tinycodec.CONFIG).eval()
-    x = torch.from_numpy(tinycodec.sound(588 * 41, seed=5))
+    x = torch.from_numpy(tinycodec.sound(588 * 42, seed=5))
     with torch.no_grad():
         envelope, coefficients = network.analyse(x)
+        coefficients = coefficients[:, 1:]
         latent = network.unpack(network.waveform_latent(envelope, envelope, coefficients), envelope)
-        out = network.synthesize(latent, envelope, torch.full(envelope.shape[:2], 8))
+        out = network.synthesize(latent, envelope, torch.full((1, 20), 8), torch.zeros(1, 20, dtype=torch.int64))
         places = network.places(envelope)
     carried, made = coefficients.gather(-1, places), out.coefficients.gather(-1, places)
     assert float((made - carried).square().mean() / carried.square().mean()) < 0.01
@@ -196,8 +197,66 @@ def test_decoder_knows_how_many_codebooks_there_were() -> None:
     network = tinycodec.shared()
     config = network.config
     latent, envelope = torch.zeros(1, 4, config.bands + config.coefficients), torch.zeros(1, 4, config.bands)
-    few, many = (network.synthesize(latent, envelope, torch.full((1, 4), n)) for n in (2, 8))
+    latent[..., config.bands :] = 1.0  # what is not coded stays empty, whatever the network says
+    onset = torch.zeros(1, 2, dtype=torch.int64)
+    few, many = (network.synthesize(latent, envelope, torch.full((1, 2), n), onset) for n in (2, 8))
     assert (few.coefficients != many.coefficients).any()
+
+
+@pytest.fixture(scope="module")
+def plain() -> Network:
+    """The network of the real size, whose tables `missing` works with; its weights do not matter."""
+    return Network(NEW).requires_grad_(False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_missing_power_is_never_more_than_a_band_lacks(plain: Network, seed: int) -> None:
+    """Neither in all nor in any band, whatever is coded; and nothing is negative."""
+    random = torch.Generator().manual_seed(seed)
+    smooth = torch.randn(2, 6, NEW.bands, generator=random) @ plain.band_weights.t()
+    wanted = 10 ** (2 * smooth)
+    power = wanted * 10 ** torch.randn(wanted.shape, generator=random)
+    power[:, ::2] *= torch.rand(2, 3, NEW.sub_frame, generator=random) < 0.2  # few are coded
+    missing = plain.missing(wanted, power)
+    assert (missing >= 0).all()
+    bands = plain.band_weights
+    lacks = ((wanted - power) @ bands).clamp_min(0)
+    assert (missing.sum(-1) <= lacks.sum(-1) * (1 + 1e-4)).all()
+    least = (bands > 0).float()  # what lies in a band at all, and so in this one and its neighbours
+    around = torch.nn.functional.pad(lacks, (1, 1)).unfold(-1, 3, 1).sum(-1)
+    assert (missing @ least <= around * (1 + 1e-4) + 1e-9).all()
+
+
+@pytest.mark.parametrize("frequency", [220, 440, 1000, 3000, 6000, 10_000, 13_000])
+def test_hardly_anything_is_missing_around_a_coded_tone(plain: Network, frequency: int) -> None:
+    """Its bands want its power spread out, but the tone has it all: so noise gets 5 % of it at most, not 60 %."""
+    tone = 0.3 * torch.sin(2 * math.pi * frequency / 44100 * torch.arange(588 * 22))[None]
+    envelope, coefficients = plain.analyse(tone)
+    wanted = plain.amplitude(envelope).square()[:, 4:-4]
+    power = torch.nn.functional.pad(coefficients[:, 5:-4], (0, NEW.sub_frame - NEW.coefficients)).square()
+    assert plain.missing(wanted, torch.zeros_like(power)).sum() > 0.4 * power.sum()
+    assert plain.missing(wanted, power).sum() < 0.05 * power.sum()
+
+
+def test_noise_gets_all_its_power(plain: Network) -> None:
+    """Where nothing is coded everything is missing; where half of the coefficients are, the other half is."""
+    wanted = torch.full((1, 3, NEW.sub_frame), 0.01)
+    torch.testing.assert_close(plain.missing(wanted, torch.zeros_like(wanted)), wanted, atol=0, rtol=1e-4)
+    power = wanted.clone()
+    power[..., 200:] = 0
+    missing = plain.missing(wanted, power)
+    assert missing[..., :190].max() < 1e-6
+    torch.testing.assert_close(missing[..., 230:], wanted[..., 230:], atol=0, rtol=1e-2)
+    assert missing.sum() == pytest.approx(float((wanted - power).sum()), rel=0.03)
+
+
+def test_smoothed_power_keeps_the_sum(plain: Network) -> None:
+    power = torch.zeros(1, 1, NEW.sub_frame)
+    power[..., 300] = 5.0
+    found = plain.smoothed(power)
+    assert float(found.sum()) == pytest.approx(5.0, rel=1e-5)
+    places = found[0, 0].nonzero().flatten().tolist()
+    assert places == list(range(295, 305)), "ten, of which the coefficient itself is the sixth"
 
 
 def test_names_of_a_network_without_weights() -> None:

@@ -179,6 +179,36 @@ def test_weights_say_which_errors_count() -> None:
         torch.testing.assert_close(found, best, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("weighed", [False, True])
+@pytest.mark.parametrize(("width", "ahead"), [(1, 0), (2, 1), (4, 3), (4, 5), (3, 0)])
+@pytest.mark.parametrize("wanted", [(5, 3, 3, 0), (5, 5, 5, 5), (4, 2, 1, 1), (1, 0, 0, 0), (0, 0, 0, 0)])
+def test_numbers_of_parts_change_nothing_but_the_numbers(
+    wanted: tuple[int, ...], width: int, ahead: int, weighed: bool
+) -> None:
+    """Each part has, bit for bit, the codes that a search of its own finds, and zeros beyond its number."""
+    quantizer, latent = orthonormal(width, ahead), vectors(4, 30, 12)
+    if weighed:  # weights belong to codebooks that see the latent as it is
+        quantizer = LatentQuantizer(latent=12, size=16, dims=[12] * 5, width=width, ahead=ahead, weigh=torch.abs)
+        quantizer.requires_grad_(False)
+        for k, stage in enumerate(quantizer.stages):
+            torch.nn.init.eye_(stage.project_in.weight)
+            torch.nn.init.eye_(stage.project_out.weight)
+            stage.entries.copy_(vectors(16, 12, seed=k) * 0.7**k)
+    search = quantizer.search()
+    found = search.encode(latent, wanted, 4)
+    assert found.shape == (4, max(wanted), 30)
+    for i, n_q in enumerate(wanted):
+        assert torch.equal(found[i : i + 1, :n_q], search.encode(latent[i : i + 1], n_q))
+        assert torch.equal(found[i, :n_q], search.encode(latent, 5, 4)[i, :n_q]), "the first codes of all of them"
+        assert not found[i, n_q:].any()
+
+
+@pytest.mark.parametrize("wanted", [(3, 4), (3,), (3, 3, 3)])
+def test_numbers_of_parts_fall(wanted: tuple[int, ...]) -> None:
+    with pytest.raises(AssertionError):
+        orthonormal(2, 1).search().encode(vectors(2, 5, 12), wanted, 2)
+
+
 @pytest.mark.parametrize("size", [2, 16, 63, 64, 96, 1024])
 @pytest.mark.parametrize("chains", [1, 4])
 def test_the_cheapest_of_all_chains(size: int, chains: int) -> None:

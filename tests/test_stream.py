@@ -21,6 +21,7 @@ from rvqcodec.models.rvq44.workers import GROUP
 from rvqcodec.training.evaluate import reconstruct
 
 HOP, SUB = tinycodec.CONFIG.hop, tinycodec.CONFIG.sub_frame
+CHUNK = 40  # frames whose codes are taken together
 LONG = 3 * WINDOW * HOP + 1234  # three windows and a part of one
 LENGTHS = [0, 1, SUB - 1, SUB, SUB + 1, HOP - 1, HOP, HOP + 1, 2 * HOP - SUB, WINDOW * HOP - SUB, WINDOW * HOP, LONG]
 
@@ -29,10 +30,22 @@ Codes = NDArray[np.uint16]
 
 
 def encode(samples: Samples, n_q: int = 8, cuts: Sequence[int] = (), network: Network | None = None) -> Codes:
-    """All codes of a recording that is pushed in the pieces between `cuts`."""
-    encoder = StreamEncoder(network or tinycodec.shared(), len(samples), n_q)
-    out = [encoder.push(piece) for piece in np.split(samples, sorted(cuts), 1)]
-    return np.concatenate([*out, encoder.flush()], 2)
+    """All codes of a recording that is pushed in the pieces between `cuts`, and taken CHUNK frames at a time."""
+    encoder = StreamEncoder(network or tinycodec.shared(), len(samples))
+    taken = [np.zeros((len(samples), n_q, 0), np.uint16)]
+    for piece in np.split(samples, sorted(cuts), 1):
+        encoder.push(piece)
+        taken += take(encoder, n_q)
+    encoder.flush()
+    return np.concatenate([*taken, *take(encoder, n_q, least=1)], 2)
+
+
+def take(encoder: StreamEncoder, n_q: int, least: int = CHUNK) -> list[Codes]:
+    """The codes of chunks of at least so many frames that are ready."""
+    taken = []
+    while encoder.ready >= least:
+        taken.append(encoder.codes(np.full((encoder.channels, min(CHUNK, encoder.ready)), n_q)))
+    return taken
 
 
 def decode(codes: Codes, n_q: Sequence[int] | None = None, cuts: Sequence[int] = (), start: int = 0) -> Samples:
@@ -65,15 +78,21 @@ def test_windows_together_give_the_same_bits(threads: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        encoder, decoder = StreamEncoder(tinycodec.shared(), 2, 8), StreamDecoder(tinycodec.shared(), 2)
-        pieces = np.split(samples, range(20_000, samples.shape[1], 20_000), 1)
-        codes = np.concatenate([*(encoder.push(p, more=i != 7) for i, p in enumerate(pieces)), encoder.flush()], 2)
+        encoder, decoder = StreamEncoder(tinycodec.shared(), 2), StreamDecoder(tinycodec.shared(), 2)
+        taken = []
+        for i, piece in enumerate(np.split(samples, range(20_000, samples.shape[1], 20_000), 1)):
+            encoder.push(piece, more=i != 7)
+            taken += take(encoder, 8)
+        encoder.flush()
+        codes = np.concatenate([*taken, *take(encoder, 8, least=1)], 2)
         parts = np.split(codes, range(50, codes.shape[2], 50), 2)
         sound = np.concatenate([*(decoder.push(p, 8, more=i != 3) for i, p in enumerate(parts)), decoder.flush()], 1)
+        whole = decode(codes)
     finally:
         torch.set_num_threads(before)
     assert np.array_equal(codes, encode(samples))
-    assert np.array_equal(sound, decode(codes))
+    assert np.array_equal(sound, whole)
+    np.testing.assert_allclose(whole, decode(codes), atol=1e-6)  # a product's sums may differ by its threads
 
 
 def test_windows_in_one_give_the_same_sound_but_for_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,8 +105,10 @@ def test_windows_in_one_give_the_same_sound_but_for_rounding(monkeypatch: pytest
     monkeypatch.setattr(Network, "envelope", lambda self, x: lengths.append(x.shape[1]) or analyse(self, x))
     monkeypatch.setattr(encoders, "merged", lambda device: GROUP)
     monkeypatch.setattr(decoders, "merged", lambda device: GROUP)
-    encoder, decoder = StreamEncoder(tinycodec.shared(), 2, 8), StreamDecoder(tinycodec.shared(), 2)
-    other = np.concatenate([encoder.push(samples, more=True), encoder.flush()], 2)
+    encoder, decoder = StreamEncoder(tinycodec.shared(), 2), StreamDecoder(tinycodec.shared(), 2)
+    encoder.push(samples, more=True)
+    encoder.flush()
+    other = np.concatenate(take(encoder, 8, least=1), 2)
     assert lengths == [2 * WINDOW * n for n in (16, 4, 1)]
     assert np.mean(other == codes) > 0.999
     again = np.concatenate([decoder.push(codes, 8, more=True), decoder.flush()], 1)
@@ -139,9 +160,10 @@ def test_any_cutting_gives_the_same_samples(cuts: list[int], long_codes: Codes, 
 
 
 def test_pushing_nothing_changes_nothing() -> None:
-    encoder = StreamEncoder(tinycodec.shared(), 1, 8)
-    assert encoder.push(np.zeros((1, 0), np.float32)).shape == (1, 8, 0)
-    assert encoder.flush().shape == (1, 8, 0)
+    encoder = StreamEncoder(tinycodec.shared(), 1)
+    encoder.push(np.zeros((1, 0), np.float32))
+    encoder.flush()
+    assert encoder.ready == 0
     decoder = StreamDecoder(tinycodec.shared(), 2)
     assert decoder.push(np.zeros((2, 8, 0), np.uint16), 8).shape == (2, 0)
     assert decoder.flush().shape == (2, 0)
@@ -254,10 +276,12 @@ def test_n_q_may_differ_from_frame_to_frame(long_codes: Codes) -> None:
 
 def test_a_long_push_holds_no_more_than_a_window(long_sound: Samples, long_codes: Codes) -> None:
     """Codes appear as soon as a window is full, and what is held back does not grow."""
-    encoder, decoder = StreamEncoder(tinycodec.shared(), 2, 8), StreamDecoder(tinycodec.shared(), 2)
+    encoder, decoder = StreamEncoder(tinycodec.shared(), 2), StreamDecoder(tinycodec.shared(), 2)
     made = 0
     for piece in np.split(long_sound, range(500, LONG, 500), 1):
-        made += encoder.push(piece).shape[2]
+        encoder.push(piece)
+        made += sum(codes.shape[2] for codes in take(encoder, 8, least=1))
+        assert encoder.ready == 0
     assert made * HOP > LONG - 2 * WINDOW * HOP
     heard = sum(decoder.push(long_codes[..., i : i + 1], 8).shape[1] for i in range(long_codes.shape[2]))
     assert heard > (long_codes.shape[2] - 2 * WINDOW) * HOP
@@ -265,7 +289,7 @@ def test_a_long_push_holds_no_more_than_a_window(long_sound: Samples, long_codes
 
 def test_wrong_shapes_are_refused(long_codes: Codes) -> None:
     with pytest.raises(ValueError, match="expected \\[1, n\\]"):
-        StreamEncoder(tinycodec.shared(), 1, 8).push(np.zeros((2, 10), np.float32))
+        StreamEncoder(tinycodec.shared(), 1).push(np.zeros((2, 10), np.float32))
     decoder = StreamDecoder(tinycodec.shared(), 2)
     with pytest.raises(ValueError, match="expected \\[2, K, T\\]"):
         decoder.push(long_codes[:1], 8)

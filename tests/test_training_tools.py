@@ -23,7 +23,7 @@ from rvqcodec.training.export import averaged, export
 from rvqcodec.training.options import Options
 from rvqcodec.training.trainer import Trainer
 
-OPTIONS = Options(steps=4, batch=2, sub_frames=8, start_batches=1, carrier_steps=2, judge_channels=2)
+OPTIONS = Options(steps=4, batch=2, sub_frames=8, start_batches=1, carrier_steps=2, stereo_steps=2, judge_channels=2)
 NAMES = [f"{domain}-{i}" for i in range(40) for domain in ("speech", "music", "sound")]
 HELD = next(name for name in NAMES if held_out(f"{name}.wav.44100.npy"))
 TRAINED = [name for name in NAMES if not held_out(f"{name}.wav.44100.npy")][:3]
@@ -32,6 +32,8 @@ TINY = [word for name, value in tinycodec.CONFIG.to_dict().items() for word in (
     "sub_frames=8",
     "--set",
     "carrier_steps=2",
+    "--set",
+    "stereo_steps=2",
     "--set",
     "start_batches=1",
     "--set",

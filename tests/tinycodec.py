@@ -8,12 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from rvqcodec.models.rvq44.coders import Searched, Trained
+from rvqcodec.models.rvq44.coders import Found, Searched, Trained
 from rvqcodec.models.rvq44.config import NEW, Config
 from rvqcodec.models.rvq44.family import Rvq44
 from rvqcodec.models.rvq44.layers import Block
 from rvqcodec.models.rvq44.network import Encoded, Network
 from rvqcodec.models.rvq44.quantize import Quantized
+from rvqcodec.training.from_data import made_onsets
 
 CONFIG = replace(
     NEW,
@@ -25,6 +26,8 @@ CONFIG = replace(
     expansion=2,
     decoder_blocks=2,
     envelope_codebooks=4,
+    onset_band=3,
+    onset_coefficient=8,
     max_n_q=8,
     codebook_size=16,
     codebook_dim=8,
@@ -54,23 +57,33 @@ def make(seed: int = 0, config: Config = CONFIG) -> Network:
 
 @torch.no_grad()
 def set_codebooks(network: Network) -> None:
-    """Entries are encodings of some sound, so that all of them are chosen."""
+    """Entries are encodings of some sound, so that all of them are chosen; shapes of onsets are those of attacks."""
     config = network.config
-    x = torch.from_numpy(sound(401 * config.sub_frame, seed=99))
+    x = torch.from_numpy(sound(402 * config.sub_frame, seed=99))
     for quantizer in network.quantizers:
-        parts = quantized(network, x, config.max_n_q)
-        latent = parts.envelope_latent if quantizer is network.envelope_quantizer else parts.waveform_latent
+        shape = quantized(network, x, config.max_n_q).shape
+        latent = shape.latent if quantizer is network.envelope_quantizer else shape.waveform_latent
         residual = latent.flatten(0, 1)
         for codebook in quantizer.stages:
             codebook.project_out.weight.copy_(torch.linalg.pinv(codebook.project_in.weight))
             encoded = codebook.project_in(residual)
             codebook.entries.copy_(encoded[torch.randperm(len(encoded))[: config.codebook_size]])
             residual = residual - codebook.lookup(codebook.nearest(encoded))
+    attacks = made_onsets(network, 50 * config.codebook_size)
+    network.onset.entries.copy_(attacks[torch.randperm(len(attacks))[: config.codebook_size]])
 
 
 def quantized(network: Network, x: torch.Tensor, n_q: int) -> Encoded[Quantized]:
-    """x [B, (S + 1) * sub_frame] as training sees it, with n_q codebooks of each item."""
-    return network.encode([x], Trained(network.quantizers, torch.full((len(x),), n_q)))[0]
+    """x [B, (S + 2) * sub_frame] as training sees it, with n_q codebooks of each frame."""
+    frames = x.shape[1] // network.config.hop - 1
+    return network.encode([x], Trained(network.quantizers, torch.full((len(x), frames), n_q)))[0]
+
+
+def all_codes(encoded: Encoded[Found]) -> torch.Tensor:
+    """The codes of frames in the order of a file, int64 [B, K, T]: an onset's stands before those of the waveform."""
+    details, onsets = encoded.waveform.codes, encoded.onsets[:, None]
+    later = torch.cat([encoded.onset_codes[:, None], details[:, :-1]], 1)
+    return torch.cat([encoded.shape.envelope.codes, torch.where(onsets, later, details)], 1)
 
 
 @torch.no_grad()
@@ -81,12 +94,13 @@ def offline(network: Network, samples: NDArray[np.float32], n_q: int) -> NDArray
     """
     c = network.config
     frames = -(-(len(samples) + c.pre_skip) // c.hop)
-    padded = np.zeros((c.frame_sub_frames * (frames + c.decoder_blocks) + 1) * c.sub_frame, np.float32)
-    padded[c.sub_frame : c.sub_frame + len(samples)] = samples
-    codes = network.encode([torch.from_numpy(padded)[None]], Searched(network.quantizers, n_q))[0].codes[:, :n_q]
+    padded = np.zeros((c.frame_sub_frames * (frames + c.decoder_blocks) + 2) * c.sub_frame, np.float32)
+    padded[2 * c.sub_frame : 2 * c.sub_frame + len(samples)] = samples
+    coder = Searched(network.quantizers, c.max_n_q - c.envelope_codebooks)
+    codes = all_codes(network.encode([torch.from_numpy(padded)[None]], coder)[0])[:, :n_q]
     used = torch.full((1, codes.shape[2]), n_q)
     used[:, frames:] = 0
-    sound = network.sound(network.decode(codes, used, 0))
+    sound = network.sound(network.decode(network.dequantize(codes, used), used, 0))
     return sound[0, c.sub_frame : c.sub_frame + len(samples)].numpy()
 
 

@@ -57,33 +57,46 @@ class Toy:
         """The step of each codebook."""
         return 2 * self.range / LEVELS ** np.arange(1.0, N_Q + 1)
 
-    def encoder(self, channels: int, n_q: int) -> "Encoder":
-        return Encoder(self, channels, n_q)
+    def encoder(self, channels: int, *, paired: bool = False) -> "Encoder":
+        return Encoder(self, channels)
 
-    def decoder(self, channels: int, *, start_frame: int = 0, precision: str = "auto") -> "Decoder":
+    def decoder(
+        self, channels: int, *, paired: bool = False, start_frame: int = 0, precision: str = "auto"
+    ) -> "Decoder":
         return Decoder(self, channels)
 
 
 class Encoder:
-    def __init__(self, toy: Toy, channels: int, n_q: int) -> None:
-        assert 0 <= n_q <= N_Q
-        self.toy, self.n_q = toy, n_q
+    def __init__(self, toy: Toy, channels: int) -> None:
+        self.toy = toy
         self.pending = np.zeros((channels, 0), np.float32)
+        self.means = np.zeros((channels, 0))
 
-    def push(self, samples: Samples, *, more: bool = False) -> Codes:
+    @property
+    def ready(self) -> int:
+        return self.means.shape[1]
+
+    def push(self, samples: Samples, *, more: bool = False) -> None:
         self.pending = np.concatenate([self.pending, samples], 1)
         full = self.pending.shape[1] // HOP * HOP
         ready, self.pending = self.pending[:, :full], self.pending[:, full:]
-        left = ready.reshape(len(ready), -1, HOP).mean(2, dtype=np.float64) + self.toy.range
-        codes = np.zeros((len(ready), self.n_q, full // HOP), np.uint16)
-        for k, step in enumerate(self.toy.steps()[: self.n_q]):
+        self.means = np.concatenate([self.means, ready.reshape(len(ready), -1, HOP).mean(2, dtype=np.float64)], 1)
+
+    def flush(self) -> None:
+        missing = -self.pending.shape[1] % HOP
+        self.push(np.zeros((len(self.pending), missing), np.float32))
+
+    def demands(self, frames: int) -> None:
+        return None
+
+    def codes(self, n_q: npt.NDArray[np.integer]) -> Codes:
+        frames = n_q.shape[1]
+        left, self.means = self.means[:, :frames] + self.toy.range, self.means[:, frames:]
+        codes = np.zeros((len(left), int(n_q.max()), frames), np.uint16)
+        for k, step in enumerate(self.toy.steps()[: codes.shape[1]]):
             codes[:, k] = np.clip(left // step, 0, LEVELS - 1)
             left = left - codes[:, k] * step
         return codes
-
-    def flush(self) -> Codes:
-        missing = -self.pending.shape[1] % HOP
-        return self.push(np.zeros((len(self.pending), missing), np.float32))
 
 
 class Decoder:

@@ -39,9 +39,9 @@ def expected(data: bytes) -> dict[str, object]:
         {
             "start_frame": chunk.start_frame,
             "frames": chunk.frames,
-            "n_q": list(chunk.n_q),
-            "balance": chunk.balance,
-            "first_codes": [int(c[0, 0]) if c.size else None for c in chunk.codes],
+            "n_q": [" ".join(map(str, row)) for row in chunk.n_q.tolist()],
+            "weights": list(chunk.allocation.weights),
+            "angle": chunk.angle,
         }
         for chunk in reader
     ]

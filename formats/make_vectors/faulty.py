@@ -3,9 +3,24 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from parts import BASE, STEREO, Vector, block, chunk, chunks, join, patched, resealed, whole, with_records
+from parts import (
+    BASE,
+    STEREO,
+    Vector,
+    block,
+    chunk,
+    chunks,
+    join,
+    packed,
+    patched,
+    plan,
+    resealed,
+    whole,
+    with_records,
+)
 
-from rvqcodec.container import blocks
+from rvqcodec.container import Allocation, blocks
+from rvqcodec.container.allocation import constant
 from rvqcodec.container.header import pack_header
 
 
@@ -64,16 +79,20 @@ def faulty_headers() -> Iterator[Vector]:
         ("bits-17", 22, b"\x11", 22, "code_bits 17", "Codes that do not fit 16 bits. A naive reader drops "
         "a bit."),
         ("total-0", 23, bytes(2), 23, "total_n_q 0", "No codebooks."),
-        ("total-33", 23, b"\x21\x00", 23, "total_n_q 33", "More than 32 codebooks for a channel."),
+        ("total-33", 23, b"\x21\x00", 23, "total_n_q 33", "More codes than the 32 that a frame can have."),
         ("chunk-frames-0", 25, bytes(2), 25, "frames_per_chunk 0", "Chunks of no frames never end."),
         ("chunk-frames-65535", 25, b"\xff\xff", 25, "frames_per_chunk", "A naive reader allocates 64 MB "
         "for each chunk."),
         ("samples-huge", 27, b"\xfe" + b"\xff" * 7, 27, "n_samples", "2^64 - 2 samples. A naive reader "
         "allocates them."),
-        ("id-length-0", 43, b"\x00", 43, "model id", "No model id."),
-        ("id-length-255", 43, b"\xff", 43, "model id", "A model id longer than the header."),
-        ("id-path", 44, b"../../", 43, "model id", "A model id that is a path. A naive program opens it."),
-        ("id-control", 44, b"\x1b[31m\x00", 43, "model id", "A model id that colours the terminal."),
+        ("most-0", 44, b"\x00", 43, "first codes", "Frames that can have no codes."),
+        ("most-65", 44, b"\x41", 43, "first codes", "Frames of 65 codes."),
+        ("first-33", 43, b"\x21", 43, "first codes", "33 first codes of at most 32."),
+        ("side-of-mono", 45, b"\x01\x02", 45, "side channel", "Limits of a second channel, where there is one."),
+        ("id-length-0", 47, b"\x00", 47, "model id", "No model id."),
+        ("id-length-255", 47, b"\xff", 47, "model id", "A model id longer than the header."),
+        ("id-path", 48, b"../../", 47, "model id", "A model id that is a path. A naive program opens it."),
+        ("id-control", 48, b"\x1b[31m\x00", 47, "model id", "A model id that colours the terminal."),
     )  # fmt: skip
     for name, at, new, position, reason, text in fields:
         yield Vector(f, name, of(resealed(head, at, new)), text, position, reason)
@@ -119,19 +138,28 @@ def faulty_files() -> Iterator[Vector]:
 
     a, b, c, d = parts
     end = len(good) - blocks.END_SIZE
-    other = blocks.pack_chunk(h, 4, 4, (2,), 0, bytes(10))
+    other = packed(h, 4, 4, constant((2,), 4), bytes(10))
+    two, few = plan(h, 4, 4), plan(h, 4, 4, demand=bytes(4))
+
+    def with_demands(wanted: Allocation, section: bytes) -> bytes:
+        """The second chunk with other bytes for its demands."""
+        start, payload = packed(h, 4, 4, replace(wanted, demand=None), b"")[:-4], bytes(10)
+        flags = b"\x01" if wanted.demand is None else b"\x00"
+        body = start[:11] + flags + start[12:13] + len(section).to_bytes(2, "little") + section + payload
+        return resealed(body + bytes(4), 0, b"\xd5")
+
     four = STEREO.samples_in(4)
     stereo = replace(STEREO, n_samples=four)
     one_more = pack_header(replace(h, n_samples=n + 1))
     rows = (
-        ("chunk-checksum", patched(good, second + 12, b"\x00"), second, "checksum", "One byte of the "
+        ("chunk-checksum", patched(good, second + 20, b"\x00"), second, "checksum", "One byte of the "
         "codes is another. "
          "A naive reader plays a burst of noise."),
         ("chunk-missing", of(a, c, d), second, "missing", "The second chunk was dropped. A naive reader "
         "plays on, early."),
         ("chunk-doubled", of(a, b, b, c, d), second + len(b), "repeated", "The second chunk comes twice."),
         ("chunks-swapped", of(a, c, b, d), second, "missing", "Second and third chunk were exchanged."),
-        ("chunk-of-another-file", head + a + other + c + d + good[end:], end, "checksum over all",
+        ("chunk-of-another-file", head + a + other + c + d + good[end:], end + len(other) - len(b), "checksum over all",
          "A good chunk, from another file, in its right place. Only the end can tell; a CRC over all "
          "bytes could not, for "
          "data with its own CRC leaves nothing but its length."),
@@ -139,14 +167,39 @@ def faulty_files() -> Iterator[Vector]:
         "frames."),
         ("chunk-frames-many", of(a, resealed(b, 6, b"\xff\xff"), c, d), second, "65535 frames",
          "More frames than the header allows. A naive reader allocates what they would take."),
-        ("n_q-over-total", of(a, blocks.pack_chunk(h, 4, 4, (3,), 0, bytes(15)), c, d), second, "codebooks",
-         "3 codebooks where the header allows 2."),
-        ("n_q-255", of(a, resealed(b, 8, b"\xff"), c, d), second, "codebooks", "255 codebooks, and a "
-        "payload for 2."),
-        ("n_q-sum", join(pack_header(stereo), [chunk(stereo, 0, 4, (4, 3))], frames=4, n_samples=four),
-         len(pack_header(stereo)), "codebooks", "4 and 3 codebooks where 6 are allowed in all."),
-        ("padding-set", of(a, b, c, blocks.pack_chunk(h, 12, 1, (1,), 0, b"\x00\x01"), chunk(h, 13, 1)),
-         end - len(d) + 10, "padding", "A bit behind the last code is 1: a place to hide data, and two "
+        ("codes-over-total", of(a, resealed(b, 8, b"\x09"), c, d), second, "9 codes in 4 frames",
+         "9 codes in 4 frames where the header allows 2 a frame."),
+        ("codes-huge", of(a, resealed(b, 8, b"\xff" * 3), c, d), second, "16777215 codes",
+         "16,777,215 codes. A naive reader allocates them."),
+        ("codes-over-frames", of(a, packed(h, 4, 4, replace(few, total=8), bytes(10)), c, d), second,
+         "more than the 0", "8 codes for 4 frames that want none."),
+        ("flags-4", of(a, resealed(b, 11, b"\x04"), c, d), second, "flags 4", "A flag that is not known."),
+        ("flags-3", of(a, resealed(b, 11, b"\x03"), c, d), second, "flags 3", "The same number of codes in all frames, "
+         "and part of a longer chunk."),
+        ("constant-uneven", of(a, packed(h, 4, 4, Allocation(total=7, weights=(1,)), bytes(9)), c, d), second,
+         "same number", "7 codes, the same number in 4 frames."),
+        ("constant-with-demands", of(a, with_demands(constant((2,), 4), b"\x00"), c, d), second, "bytes of demands",
+         "Demands where all frames get the same: a place to hide data."),
+        ("demands-huge", of(a, resealed(b, 13, b"\xff\xff"), c, d), second, "65535 bytes of demands",
+         "More demands than there can be for 4 frames. A naive reader waits for them."),
+        ("demands-cut", of(a, with_demands(two, b"\x52"), c, d), second + 15, "cut short",
+         "Demands end inside the first run."),
+        ("demands-long", of(a, with_demands(two, b"\x52\x80\x00"), c, d), second + 15, "mean nothing",
+         "A byte behind the demands: a place to hide data."),
+        ("demands-padding", of(a, with_demands(two, b"\x52\x81"), c, d), second + 15, "mean nothing",
+         "A bit behind the demands is 1."),
+        ("demands-of-too-many-frames", of(a, with_demands(two, b"\x53\x00"), c, d), second + 15, "more frames",
+         "A demand that is kept for 5 frames, of 4. A naive reader writes behind its array."),
+        ("demands-parameter", of(a, with_demands(two, b"\x13\x80"), c, d), second + 15, "takes less",
+         "Parameter 0 where 1 takes a bit less: two files for the same demands."),
+        ("demand-16", of(a, with_demands(two, b"\x3d\x00"), c, d), second + 15, "demand 16",
+         "A demand that rises above 15. A naive reader reads behind its table."),
+        ("demand-below-0", of(a, with_demands(two, b"\x00\x00"), c, d), second + 15, "demand -1",
+         "A demand that falls below 0. A naive reader takes the last of its table."),
+        ("angle-64", join(pack_header(stereo), [resealed(chunk(stereo, 0, 4), 12, b"\x40")], frames=4, n_samples=four),
+         len(pack_header(stereo)), "angle 64", "An angle of a turn and a half."),
+        ("padding-set", of(a, b, c, packed(h, 12, 1, constant((1,), 1), b"\x00\x01"), chunk(h, 13, 1)),
+         end - len(d) + 16, "padding", "A bit behind the last code is 1: a place to hide data, and two "
          "files for the "
          "same codes."),
         ("frame-number-wraps", of(resealed(a, 2, b"\xff" * 4), b, c, d), at, "behind frame", "A first "

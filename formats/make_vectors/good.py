@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from parts import BASE, STEREO, Vector, block, chunk, chunks, join, whole, with_records
+from parts import BASE, STEREO, Vector, block, chunk, chunks, join, packed, plan, whole, with_records
 
-from rvqcodec.container import blocks
+from rvqcodec.container import Allocation
+from rvqcodec.container.allocation import constant
 from rvqcodec.container.header import pack_header
+
+TINY = replace(BASE, n_samples=1500)
 
 
 def valid() -> Iterator[Vector]:
@@ -15,7 +18,7 @@ def valid() -> Iterator[Vector]:
     yield Vector(
         v,
         "tiny",
-        whole(BASE, 2, short=264),
+        join(pack_header(TINY), [chunk(TINY, 0, 2, constant((2,), 2))], frames=2, n_samples=1500),
         "The example of the specification: 1,500 samples. A naive reader gives two whole frames, 2,352 samples.",
     )
     yield Vector(v, "empty", whole(BASE, 0), "No samples, no frames, no chunks. A naive reader divides by the length.")
@@ -34,20 +37,20 @@ def valid() -> Iterator[Vector]:
     yield Vector(
         v,
         "mid-side",
-        whole(STEREO, 14, balances=(0, 9, -20, 3)),
-        "Each chunk shares its codebooks differently. A naive reader takes n_q from the first chunk for all.",
+        whole(STEREO, 14, weights=((1, 1), (3, 1), (1, 9), (255, 254))),
+        "Each chunk shares its codes differently. A naive reader takes the numbers of the first chunk for all.",
     )
     yield Vector(
         v,
         "side-silent",
-        whole(STEREO, 6, balances=(127,)),
-        "n_q is 6 and 0. A naive reader sees an array of no rows and stops.",
+        whole(STEREO, 6, weights=((1, 0),)),
+        "The second coded channel has no codes and no demands. A naive reader sees an array of no rows and stops.",
     )
     yield Vector(
         v,
         "mid-silent",
-        whole(STEREO, 6, balances=(-128,)),
-        "n_q is 0 and 6: the first coded channel has nothing. Balance is a signed byte.",
+        whole(STEREO, 6, weights=((0, 7),)),
+        "The first coded channel has nothing: the demands are the second's.",
     )
     silent = replace(STEREO, n_samples=STEREO.samples_in(8))
     yield Vector(
@@ -55,11 +58,56 @@ def valid() -> Iterator[Vector]:
         "silence",
         join(
             pack_header(silent),
-            [chunk(silent, 0, 4, (0, 0), 127), chunk(silent, 4, 4, (0, 0), 127)],
+            [chunk(silent, 0, 4, constant((0, 0), 4)), chunk(silent, 4, 4, plan(silent, 4, 4, (0, 0)))],
             frames=8,
             n_samples=silent.samples_in(8),
         ),
-        "Chunks without payload. They still last four frames each.",
+        "Chunks without payload, one of constant allocation and one of demands that nobody has. They still last four "
+        "frames each.",
+    )
+    turned = replace(STEREO, n_samples=STEREO.samples_in(4))
+    yield Vector(
+        v,
+        "turned",
+        join(pack_header(turned), [chunk(turned, 0, 4, angle=40)], frames=4, n_samples=turned.samples_in(4)),
+        "Stereo turned by 40 sixteenths of 45 degrees instead of mid and side.",
+    )
+    side = replace(STEREO, side=(1, 4), n_samples=STEREO.samples_in(4))
+    yield Vector(
+        v,
+        "side-has-limits",
+        join(pack_header(side), chunks(side, 4), frames=4, n_samples=side.samples_in(4)),
+        "Frames of the second channel get one code before demands count, and never more than 4; those of the first 2 "
+        "and 32. A naive reader has one pair of limits.",
+    )
+    h = replace(STEREO, n_samples=STEREO.samples_in(8))
+    yield Vector(
+        v,
+        "constant",
+        join(
+            pack_header(h),
+            [chunk(h, 0, 4, constant((4, 2), 4)), chunk(h, 4, 4, Allocation(total=20, weights=(200, 100)))],
+            frames=8,
+            n_samples=h.samples_in(8),
+        ),
+        "The same number of codes in every frame, 4 and 2, then 3 and 2: there are no demands.",
+    )
+    h = replace(BASE, total_n_q=8, n_samples=BASE.samples_in(4))
+    demand = bytes([0, 3, 15, 0])
+    yield Vector(
+        v,
+        "frames-without-codes",
+        join(pack_header(h), [chunk(h, 0, 4, plan(h, 0, 4, demand=demand))], frames=4, n_samples=h.samples_in(4)),
+        "Demand 0 leaves frames silent, whatever the first codes are.",
+    )
+    cut = replace(plan(h, 0, 2, demand=bytes([15, 12])), total=40, part=True)
+    h = replace(h, n_samples=h.samples_in(2))
+    yield Vector(
+        v,
+        "part-of-a-chunk",
+        join(pack_header(h), [chunk(h, 0, 2, cut)], frames=2, n_samples=h.samples_in(2)),
+        "Two loud frames that were cut out of a chunk: 20 codes each, where the header allows 8 in the mean of a whole "
+        "one.",
     )
     yield Vector(
         v,
@@ -114,7 +162,7 @@ def valid() -> Iterator[Vector]:
 
 def _marks() -> bytes:
     header = replace(BASE, code_bits=16, total_n_q=2, n_samples=BASE.samples_in(4))
-    part = blocks.pack_chunk(header, 0, 4, (2,), 0, b"\xd5C" * 8)
+    part = packed(header, 0, 4, constant((2,), 4), b"\xd5C" * 8)
     return join(pack_header(header), [part], frames=4, n_samples=header.samples_in(4))
 
 
@@ -125,13 +173,13 @@ def uncommon() -> Iterator[Vector]:
         u,
         "discrete-3",
         whole(replace(BASE, channels=3, coding="discrete", total_n_q=7), 6),
-        "Three channels that share 7 codebooks: 2 each, one is left over.",
+        "Three channels that share 7 codes a frame in the mean.",
     )
     yield Vector(
         u,
         "discrete-8-full",
-        whole(replace(BASE, channels=8, coding="discrete", total_n_q=256), 2),
-        "Eight channels of 32 codebooks. total_n_q does not fit a byte.",
+        whole(replace(BASE, channels=8, coding="discrete", total_n_q=512, most=64), 2),
+        "Eight channels of 64 codes a frame. total_n_q does not fit a byte.",
     )
     yield Vector(
         u,
@@ -165,11 +213,11 @@ def uncommon() -> Iterator[Vector]:
         "fewer-codebooks",
         join(
             pack_header(h),
-            [chunk(h, 0, 4, (1,)), chunk(h, 4, 4), chunk(h, 8, 1, (0,))],
+            [chunk(h, 0, 4, constant((1,), 4)), chunk(h, 4, 4), chunk(h, 8, 1, constant((0,), 1))],
             frames=9,
             n_samples=h.samples_in(9),
         ),
-        "n_q below total_n_q, different in each chunk: a mono file of variable bitrate.",
+        "Fewer codes than total_n_q allows, different in each chunk: a mono file of variable bitrate.",
     )
     h = replace(BASE, n_samples=BASE.samples_in(4))
     record = with_records(h, b"z\x03\x00abc" + b"a\x00\x00")

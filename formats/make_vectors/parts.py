@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rvqcodec.container import Header, blocks
+from rvqcodec.container import Allocation, Chunk, Header, RawChunk, blocks
 from rvqcodec.container.blocks import End
+from rvqcodec.container.chunks import MID_SIDE_ANGLE, pack_chunk, pack_codes
 from rvqcodec.container.header import pack_header
-from rvqcodec.container.sharing import shares
 
 BASE = Header(
     sample_rate=44100, channels=1, coding="mono", model_id="test-1",
     weights_hash=bytes.fromhex("0123456789abcdef"), model_rate=44100, hop=1176, code_bits=10, total_n_q=2,
-    frames_per_chunk=4, pre_skip=588,
+    frames_per_chunk=4, pre_skip=588, first=2, most=32,
 )  # fmt: skip
 STEREO = replace(BASE, channels=2, coding="mid-side", total_n_q=6)
 
@@ -31,27 +31,56 @@ class Vector:
     reason: str = ""
 
 
-def codes(header: Header, n_q: tuple[int, ...], start: int, frames: int) -> list[np.ndarray]:
-    """The codes of all vectors: (211 c + 37 k + 11 t) mod 2^bits."""
+def codes(header: Header, start: int, frames: int) -> list[np.ndarray]:
+    """The codes of all vectors: (211 c + 37 k + 11 t) mod 2^bits, 64 of each frame."""
     top = (1 << header.code_bits) - 1
-    k, t = np.mgrid[0:32, start : start + frames]
-    return [((211 * c + 37 * k[:n] + 11 * t[:n]) & top).astype(np.uint16) for c, n in enumerate(n_q)]
+    k, t = np.mgrid[0:64, start : start + frames]
+    return [((211 * c + 37 * k + 11 * t) & top).astype(np.uint16) for c in range(header.coded_channels)]
 
 
-def chunk(header: Header, start: int, frames: int, n_q: tuple[int, ...] | None = None, balance: int = 0) -> bytes:
-    """A chunk as bytes; n_q None: as writers share."""
-    n_q = shares(header.coding, header.total_n_q, header.channels, balance) if n_q is None else n_q
-    payload = blocks.pack_codes(header, codes(header, n_q, start, frames), n_q, frames)
-    return blocks.pack_chunk(header, start, frames, n_q, balance, payload)
+def plan(
+    header: Header, start: int, frames: int, weights: tuple[int, ...] | None = None, demand: bytes | None = None
+) -> Allocation:
+    """As many codes as go into a chunk; demands by a formula, or the same for each channel."""
+    weights = weights or (1,) * header.coded_channels
+    if demand is None:
+        rows = [bytes(1 + (7 * c + t // 2 * 3) % 15 for t in range(start, start + frames)) for c in range(len(weights))]
+    else:
+        rows = [demand] * len(weights)
+    wanted = Allocation(
+        total=0, weights=weights, demand=tuple(row if w else b"" for row, w in zip(rows, weights, strict=True))
+    )
+    return replace(wanted, total=min(header.total_n_q * frames, wanted.capacity(header.limits, frames)))
 
 
-def chunks(header: Header, frames: int, balances: tuple[int, ...] = (0,)) -> list[bytes]:
-    """All chunks of a file, full ones but for the last; the balances take turns."""
+def packed(
+    header: Header, start: int, frames: int, wanted: Allocation, payload: bytes, angle: int = MID_SIDE_ANGLE
+) -> bytes:
+    """A chunk as bytes, whether or not its parts go together."""
+    raw = RawChunk(
+        start_frame=start, frames=frames, allocation=wanted, angle=angle, payload=payload, position=0, size=0
+    )
+    return pack_chunk(header, raw)
+
+
+def chunk(
+    header: Header, start: int, frames: int, wanted: Allocation | None = None, angle: int = MID_SIDE_ANGLE
+) -> bytes:
+    """A chunk as bytes, of the codes of the formula."""
+    wanted = wanted or plan(header, start, frames)
+    made = Chunk.of(header, start, wanted, codes(header, start, frames), angle)
+    return packed(header, start, frames, wanted, pack_codes(header, made), angle)
+
+
+def chunks(header: Header, frames: int, weights: tuple[tuple[int, ...], ...] = ()) -> list[bytes]:
+    """All chunks of a file, full ones but for the last; the weights take turns."""
     step = header.frames_per_chunk
-    return [
-        chunk(header, s, min(step, frames - s), balance=balances[s // step % len(balances)])
-        for s in range(0, frames, step)
-    ]
+    parts = []
+    for i, start in enumerate(range(0, frames, step)):
+        count = min(step, frames - start)
+        own = plan(header, start, count, weights[i % len(weights)] if weights else None)
+        parts.append(chunk(header, start, count, own))
+    return parts
 
 
 def join(head: bytes, parts: list[bytes], *, frames: int, n_samples: int, counted: int | None = None) -> bytes:
@@ -64,12 +93,12 @@ def join(head: bytes, parts: list[bytes], *, frames: int, n_samples: int, counte
 
 
 def whole(
-    header: Header, frames: int, *, balances: tuple[int, ...] = (0,), short: int = 0, known: bool = True
+    header: Header, frames: int, *, weights: tuple[tuple[int, ...], ...] = (), short: int = 0, known: bool = True
 ) -> bytes:
     """A file as writers make it; `short`: samples fewer than the frames hold."""
     n_samples = max(0, header.samples_in(frames) - short)
     header = replace(header, n_samples=n_samples if known else None)
-    return join(pack_header(header), chunks(header, frames, balances), frames=frames, n_samples=n_samples)
+    return join(pack_header(header), chunks(header, frames, weights), frames=frames, n_samples=n_samples)
 
 
 def patched(data: bytes, at: int, new: bytes) -> bytes:

@@ -73,6 +73,7 @@ class AudioCodec:
         bitrate: int | str = bitrates.DEFAULT,
         n_q: int | None = None,
         mono: bool = False,
+        constant: bool = False,
         tags: Sequence[tuple[str, str]] = (),
     ) -> Codes: ...
     @overload
@@ -84,6 +85,7 @@ class AudioCodec:
         bitrate: int | str = bitrates.DEFAULT,
         n_q: int | None = None,
         mono: bool = False,
+        constant: bool = False,
         tags: Sequence[tuple[str, str]] = (),
     ) -> list[Codes]: ...
     def encode(
@@ -94,22 +96,27 @@ class AudioCodec:
         bitrate: int | str = bitrates.DEFAULT,
         n_q: int | None = None,
         mono: bool = False,
+        constant: bool = False,
         tags: Sequence[tuple[str, str]] = (),
     ) -> Codes | list[Codes]:
         """Audio to `Codes`: floats [n] or [C, n]; a list or tuple of such gives a list of Codes.
 
         bitrate: the most that the codes take over all channels, in bits per second or as text ("6kbps"); n_q
-        (codebooks a frame, over all channels) overrides it. mono: mix down. AudioError, BitrateError.
+        (codebooks a frame, over all channels) overrides it. mono: mix down. constant: every
+        frame gets the same number of codes. AudioError, BitrateError.
         """
         if isinstance(wav, (list, tuple)):
-            return [self.encode(one, sample_rate, bitrate=bitrate, n_q=n_q, mono=mono, tags=tags) for one in wav]
+            return [
+                self.encode(one, sample_rate, bitrate=bitrate, n_q=n_q, mono=mono, constant=constant, tags=tags)
+                for one in wav
+            ]
         samples = as_samples(wav)
-        options = _options(bitrate, n_q, mono)
+        options = _options(bitrate, n_q, mono, constant)
         check_rate_and_channels("audio", sample_rate, len(samples))
         header = encoding.header_of(
             self._model.facts, options, sample_rate, len(samples), samples.shape[1], tuple(tags)
         )
-        encoder = encoding.Encoder(self._model, header, mono=mono)
+        encoder = encoding.Encoder(self._model, header, mono=mono, constant=constant)
         chunks: list[Chunk] = []
         for start in range(0, samples.shape[1], sample_rate):
             chunks += encoder.push(samples[:, start : start + sample_rate], more=True)
@@ -165,13 +172,14 @@ class AudioCodec:
         bitrate: int | str = bitrates.DEFAULT,
         n_q: int | None = None,
         mono: bool = False,
+        constant: bool = False,
         chunk_seconds: float | None = None,
     ) -> "Encoder":
         """An encoder for audio that comes in pieces; chunk_seconds: length of its chunks (None: 128 frames)."""
         check_rate_and_channels("audio", sample_rate, channels)
-        options = _options(bitrate, n_q, mono, chunk_seconds)
+        options = _options(bitrate, n_q, mono, constant, chunk_seconds)
         header = encoding.header_of(self._model.facts, options, sample_rate, channels, None, ())
-        return Encoder(self._model, header, channels, mono)
+        return Encoder(self._model, header, channels, mono, constant)
 
     def decoder(self, header: Header) -> "Decoder":
         """A decoder for chunks that come one by one. Errors: WeightsError for codes of another model."""
@@ -189,6 +197,8 @@ class AudioCodec:
             )
 
 
-def _options(bitrate: int | str, n_q: int | None, mono: bool, chunk_seconds: float | None = None) -> EncodeOptions:
+def _options(
+    bitrate: int | str, n_q: int | None, mono: bool, constant: bool, chunk_seconds: float | None = None
+) -> EncodeOptions:
     bits = bitrates.parse_bitrate(bitrate) if isinstance(bitrate, str) else bitrate
-    return EncodeOptions(bitrate=bits, n_q=n_q, mono=mono, chunk_seconds=chunk_seconds)
+    return EncodeOptions(bitrate=bits, n_q=n_q, mono=mono, constant=constant, chunk_seconds=chunk_seconds)

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 class Encoder:
     """Push audio, get chunks of codes; flush once at the end. Any cutting gives the same chunks."""
 
-    def __init__(self, model: Model, header: Header, channels: int, mono: bool) -> None:
+    def __init__(self, model: Model, header: Header, channels: int, mono: bool, constant: bool) -> None:
         self.header = header
         self.samples = 0  # per channel, pushed so far
         self._channels = channels
-        self._encoder = encoding.Encoder(model, header, mono=mono)
+        self._encoder = encoding.Encoder(model, header, mono=mono, constant=constant)
 
     def push(self, wav: "Audio") -> list[Chunk]:
         """Take audio [n] or [C, n] at the rate that was named; give the chunks that are full, often none."""

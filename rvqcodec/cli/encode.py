@@ -66,6 +66,7 @@ from rvqcodec.types import Progress
     metavar="N",
     help="Files to encode at the same time.",
 )
+@click.option("--constant", is_flag=True, help="Give every frame the same number of codes, however little it needs.")
 @click.option("--verify", is_flag=True, help="Read back what was written and compare.")
 @options.FORCE
 @options.QUIET
@@ -86,6 +87,7 @@ def encode(
     sample_format: str,
     recursive: bool,
     jobs: int,
+    constant: bool,
     verify: bool,
     force: bool,
     quiet: bool,
@@ -123,6 +125,7 @@ def encode(
             tags=own_tags,
             raw=RawFormat(rate or 0, channels or 0, sample_format) if raw else None,
             verify=verify,
+            constant=constant,
         )
         target = streams.stdout() if job.target == STREAM else job.target
         report = encode_file(job.source, target, wanted, force=force, progress=progress)

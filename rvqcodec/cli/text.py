@@ -3,6 +3,7 @@
 from rvqcodec.codes.bitrate import format_kbps
 from rvqcodec.codes.describe import Description
 from rvqcodec.container import Damage, Header
+from rvqcodec.container.allocation import n_q_rows
 
 
 def as_text(description: Description) -> list[str]:
@@ -26,10 +27,10 @@ def as_text(description: Description) -> list[str]:
         rows.append(("part", f"of a longer recording, from its frame {h.first_frame:,} on"))
     rows += [("tag", f"{key}={value}") for key, value in h.tags]
     for x in d.chunks:
-        shares = "+".join(map(str, x.n_q))
-        level = f", balance {x.balance} dB" if h.coding == "mid-side" else ""
         span = f"frames {x.start_frame:,} to {x.start_frame + x.frames - 1:,}"
-        rows.append(("chunk", f"at byte {x.position:,}: {span}, {shares} codebooks{level}, {x.size:,} bytes"))
+        counts = [_range(min(row), max(row)) for row in n_q_rows(h.limits, x.allocation, x.frames)]
+        shares, kind = " + ".join(counts), ", part of a longer one" if x.allocation.part else ""
+        rows.append(("chunk", f"at byte {x.position:,}: {span}, {shares} codebooks{kind}, {x.size:,} bytes"))
     rows += [("damage", damage_line(h, x)) for x in d.damage]
     return [f"  {name:<10} {printable(text)}" for name, text in rows]
 
@@ -61,8 +62,13 @@ def _shares(d: Description) -> str:
     )
     parts = []
     for name, x in zip(names, d.codebooks, strict=True):
-        parts.append(f"{name} {x.least}" if x.least == x.most else f"{name} {x.least} to {x.most} (mean {x.mean:.1f})")
+        mean = "" if x.least == x.most else f" (mean {x.mean:.1f})"
+        parts.append(f"{name} {_range(x.least, x.most)}{mean}")
     return ", ".join(parts)
+
+
+def _range(least: int, most: int) -> str:
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def _overhead(d: Description) -> float:

@@ -61,6 +61,7 @@ def tokens() -> None:
     help="For audio: codebooks a frame, over all channels; instead of -b.",
 )
 @click.option("--mono", is_flag=True, help="For audio: mix all channels down to one.")
+@click.option("--constant", is_flag=True, help="For audio: give every frame the same number of codes.")
 @click.option("--model", metavar="ID", help="For audio: model to use (see `rvq models`).")
 @options.DEVICE
 @click.option("-r", "--recursive", is_flag=True, help="Take the audio and .rvq files in folders, and below.")
@@ -76,6 +77,7 @@ def encode(
     bitrate: str | None,
     codebooks: int | None,
     mono: bool,
+    constant: bool,
     model: str | None,
     device: str,
     recursive: bool,
@@ -99,12 +101,12 @@ def encode(
 
     def run(job: Job, progress: Progress) -> str:
         if _is_rvq(job.source):
-            if bitrate or codebooks or mono or model:
-                raise RvqError("-b, -q, --mono, --model are for audio; use rvq trim on an .rvq file first")
+            if bitrate or codebooks or mono or constant or model:
+                raise RvqError("-b, -q, --mono, --constant, --model are for audio; use rvq trim on an .rvq file first")
             with reading(job.source) as file:
                 codes = Codes.read(file)
         else:
-            codes = _codes_of_audio(job.source, bits, codebooks, mono, model, device, progress)
+            codes = _codes_of_audio(job.source, bits, codebooks, mono, constant, model, device, progress)
         layout = layout_of(codes, pattern, boundaries=boundaries)
         with writing(job, force=force) as out:
             for piece in dump(codes, layout, file_format or ("jsonl" if job.target == STREAM else "npz")):
@@ -230,13 +232,14 @@ def _codes_of_audio(
     bits: int,
     codebooks: int | None,
     mono: bool,
+    constant: bool,
     model: str | None,
     device: str,
     progress: Progress,
 ) -> Codes:
     from rvqcodec.codec import EncodeOptions, encode_codes
 
-    wanted = EncodeOptions(bitrate=bits, n_q=codebooks, mono=mono, model=model, device=device)
+    wanted = EncodeOptions(bitrate=bits, n_q=codebooks, mono=mono, constant=constant, model=model, device=device)
     codes, warnings = encode_codes(source, wanted, progress=progress)
     for warning in warnings:
         streams.say(warning)

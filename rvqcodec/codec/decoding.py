@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rvqcodec.audio import Resampler, open_output, resampled_length
-from rvqcodec.codec import channels as mixing
+from rvqcodec.codec import rotation
 from rvqcodec.codec.options import DecodeOptions, DecodeReport
 from rvqcodec.codes.grid import Codes, CodesReader
-from rvqcodec.container import MAX_N_Q, Chunk, Damage, Header, Reader, sharing
+from rvqcodec.container import MAX_N_Q, Chunk, Damage, Header, Reader, allocation
 from rvqcodec.errors import AudioError, BitrateError, FormatError
 from rvqcodec.models import interface, loading
 from rvqcodec.models.interface import Model
@@ -175,6 +175,8 @@ class Decoder:
         self._held = np.zeros((header.coded_channels, 0), np.float32)
         self._at = 0  # where `_held` begins, at the model's rate
         self._frame: int | None = None  # that comes next
+        self._turner = rotation.Rotation(header.hop, back=True) if header.coding == "mid-side" else None
+        self._angle = rotation.MIDDLE  # of the last chunk
 
     @property
     def done(self) -> bool:
@@ -189,14 +191,14 @@ class Decoder:
         """
         if chunk.start_frame + chunk.frames <= self.first_frame:
             return np.zeros((self._header.channels, 0), np.float32)
-        n_q = np.array(chunk.n_q)
+        n_q = chunk.n_q
         if self._limit is not None:
-            header = self._header
-            n_q = np.minimum(n_q, sharing.shares(header.coding, self._limit, header.coded_channels, chunk.balance))
+            left = chunk.allocation.trimmed(chunk.frames, self._limit, self._header.total_n_q)
+            n_q = allocation.n_q(self._header.limits, left, chunk.frames)
         codes = np.zeros((len(n_q), int(n_q.max()), chunk.frames), np.uint16)
-        for channel, k in enumerate(n_q):
-            codes[channel, :k] = chunk.codes[channel][:k]
-        return self._push(chunk.start_frame, codes, n_q, more=more)
+        for own, rows in zip(codes, chunk.codes, strict=True):
+            own[: len(rows)] = rows[: len(own)]
+        return self._push(chunk.start_frame, codes, n_q, chunk.angle, more=more)
 
     def silence(self, start_frame: int, frames: int) -> Iterator[Samples]:
         """Take frames of which nothing is known, however many; the network's overlap fades into and out of them."""
@@ -205,14 +207,14 @@ class Decoder:
             n = min(step, start_frame + frames - start)
             if start + n > self.first_frame and not self.done:
                 codes = np.zeros((self._header.coded_channels, 0, n), np.uint16)
-                samples = self._push(start, codes, np.zeros(len(codes), np.int64), more=True)
+                samples = self._push(start, codes, np.zeros(len(codes), np.int64), self._angle, more=True)
                 if samples.shape[1]:
                     yield samples
 
     def flush(self, n_samples: int | None) -> Iterator[Samples]:
         """The rest, of a recording of `n_samples` at the file's rate (None: unknown, all that the frames hold)."""
         if self._decoder is not None:
-            self._take(self._decoder.flush())
+            self._take(self._turned(self._decoder.flush()))
         if n_samples is not None:
             left = self._header.model_samples(n_samples) - self._at
             self._held = self._held[:, : max(0, left)]
@@ -224,21 +226,32 @@ class Decoder:
             yield np.zeros((self._header.channels, n), np.float32)
             missing -= n
 
-    def _push(self, start: int, codes: npt.NDArray[np.uint16], n_q: npt.NDArray[np.int64], *, more: bool) -> Samples:
+    def _push(
+        self, start: int, codes: npt.NDArray[np.uint16], n_q: npt.NDArray[np.integer], angle: int, *, more: bool
+    ) -> Samples:
         header = self._header
         if self._decoder is None:
             self._decoder = self._model.decoder(
-                header.coded_channels, start_frame=header.first_frame + start, precision=self._precision
+                header.coded_channels,
+                paired=self._turner is not None,
+                start_frame=header.first_frame + start,
+                precision=self._precision,
             )
             self._at = start * header.hop - header.pre_skip
         elif start != self._frame:
             raise FormatError(f"chunk starts at frame {start}, not {self._frame}")
         self._frame = start + codes.shape[2]
         try:
-            self._take(self._decoder.push(codes, n_q, more=more and not self._settled(self._frame)))
+            samples = self._decoder.push(codes, n_q, more=more and not self._settled(self._frame))
         except ValueError as error:
             raise FormatError(f"chunk from frame {start}: no codes of model {header.model_id}: {error}") from None
+        self._angle = angle
+        self._take(self._turned(samples, [angle] * codes.shape[2]))
         return self._give(self._held.shape[1] - header.hop)
+
+    def _turned(self, coded: Samples, angles: Sequence[int] = ()) -> Samples:
+        """Coded channels of the model as channels of the audio; angles: of further frames."""
+        return coded if self._turner is None else self._turner.push(coded, angles)
 
     def _settled(self, frame: int) -> bool:
         """Whether this frame and later ones cannot change any wanted sample, even through the resampler."""
@@ -258,7 +271,7 @@ class Decoder:
         n = max(0, n)
         coded, self._held = self._held[:, :n], self._held[:, n:]
         self._at += n
-        return self._wanted(self._resampler.push(mixing.from_coded(coded, self._header.coding)))
+        return self._wanted(self._resampler.push(coded))
 
     def _wanted(self, samples: Samples) -> Samples:
         """What of samples at the wanted rate lies between `first` and `last`."""

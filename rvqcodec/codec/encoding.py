@@ -14,6 +14,7 @@ from rvqcodec.audio import AudioInput, Resampler, open_input
 from rvqcodec.codec import channels as mixing
 from rvqcodec.codec.chunker import Chunker
 from rvqcodec.codec.options import EncodeOptions, EncodeReport
+from rvqcodec.codec.turning import Turner
 from rvqcodec.codes import bitrate
 from rvqcodec.codes.grid import Codes
 from rvqcodec.container import (
@@ -105,7 +106,7 @@ def _chunks(
     audio: AudioInput, model: Model, header: Header, options: EncodeOptions, progress: Progress | None
 ) -> Iterator[Chunk]:
     """All chunks of the audio, each as soon as it is full."""
-    encoder = Encoder(model, header, mono=options.mono)
+    encoder = Encoder(model, header, mono=options.mono, constant=options.constant)
     length = None if audio.expected is None else audio.expected / audio.sample_rate
     for block in audio.blocks(audio.sample_rate // 4):
         yield from encoder.push(block, more=audio.ready(PATIENCE))
@@ -120,26 +121,31 @@ class Encoder:
     Its counterpart is `decoding.Decoder`.
     """
 
-    def __init__(self, model: Model, header: Header, *, mono: bool = False) -> None:
+    def __init__(self, model: Model, header: Header, *, mono: bool = False, constant: bool = False) -> None:
+        """constant: every frame of a chunk gets the same number of codes."""
         self._mono = mono
-        self._chunker = Chunker(header, model.facts.max_n_q)
         self._resampler = Resampler(header.sample_rate, header.model_rate, header.coded_channels)
-        self._encoder = model.encoder(header.coded_channels, self._chunker.n_q_needed)
+        paired = header.coding == "mid-side"
+        self._turner = Turner(header) if paired else None
+        encoder = model.encoder(header.coded_channels, paired=paired)
+        self._chunker = Chunker(header, encoder, self._turner.angle if self._turner else None, constant=constant)
 
     def push(self, samples: Samples, *, more: bool = False) -> list[Chunk]:
         """Take the audio's float32 [C, n] at its own rate; give the chunks that are full.
 
         more: further samples come without delay, so chunks may be held back for a while (see `interface.Encoder`).
         """
-        return self._step(self._resampler.push(mixing.to_coded(samples, mono=self._mono)), more=more)
+        coded = self._resampler.push(mixing.to_coded(samples, mono=self._mono))
+        if self._turner is not None:
+            coded = self._turner.push(coded)
+        return list(self._chunker.push(coded, more=more))
 
     def flush(self) -> list[Chunk]:
         """The remaining chunks."""
-        chunks = self._step(self._resampler.flush(), more=True)
-        return chunks + list(self._chunker.flush(self._encoder.flush()))
-
-    def _step(self, coded: Samples, *, more: bool) -> list[Chunk]:
-        return list(self._chunker.push(coded, self._encoder.push(coded, more=more)))
+        coded = self._resampler.flush()
+        if self._turner is not None:
+            coded = np.concatenate([self._turner.push(coded), self._turner.flush()], axis=1)
+        return [*self._chunker.push(coded, more=True), *self._chunker.flush()]
 
 
 def header_of(
@@ -166,13 +172,10 @@ def header_of(
 def _total_n_q(options: EncodeOptions, channels: int, facts: ModelFacts) -> int:
     if options.n_q is None:
         return bitrate.total_n_q(options.bitrate, channels, facts)
-    least, max_n_q = channels if channels > 2 else 1, facts.max_n_q
-    if not least <= options.n_q <= max_n_q * channels:
-        raise BitrateError(
-            f"{options.n_q} codebooks for {channels} coded channels: must be {least} to {max_n_q * channels} "
-            f"({max_n_q} each)"
-        )
-    return options.n_q - options.n_q % least
+    least, most = channels if channels > 2 else 1, facts.capacity(channels)
+    if not least <= options.n_q <= most:
+        raise BitrateError(f"{options.n_q} codebooks for {channels} coded channels: must be {least} to {most}")
+    return options.n_q
 
 
 def _frames_per_chunk(seconds: float | None, frame_rate: float) -> int:
@@ -198,6 +201,7 @@ def _note_repairs(audio: AudioInput) -> None:
 
 
 def _digest(digest: "hashlib._Hash", chunk: Chunk) -> None:
+    digest.update(np.ascontiguousarray(chunk.n_q).tobytes())
     for codes in chunk.codes:
         digest.update(np.ascontiguousarray(codes, np.uint16).tobytes())
 

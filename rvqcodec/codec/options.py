@@ -11,6 +11,7 @@ class EncodeOptions:
     """bitrate: the most the payload takes, bits per second over all coded channels; n_q (codebooks a frame over
     all coded channels) overrides it. chunk_seconds None: 128 frames. tags are added to the input's, or
     replace them. raw: the input's bytes are headerless PCM. verify: read back and compare what was written.
+    constant: every frame of a chunk has the same number of codes, instead of more where more is heard.
     """
 
     bitrate: int = bitrate.DEFAULT
@@ -22,6 +23,7 @@ class EncodeOptions:
     tags: tuple[tuple[str, str], ...] = ()
     raw: RawFormat | None = None
     verify: bool = False
+    constant: bool = False
 
 
 @dataclass(frozen=True)

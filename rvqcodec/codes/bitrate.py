@@ -42,8 +42,8 @@ def legal_range(facts: ModelFacts, channels: int = 1) -> str:
 def total_n_q(bitrate: int, channels: int, facts: ModelFacts) -> int:
     """Codebooks a frame, over all coded channels, of the largest payload that fits `bitrate` bits per second.
 
-    `channels` counts coded channels: 1 mono, 2 mid and side; more than 2 share equally, so that the
-    result is a multiple of `channels`. Raises BitrateError below one codebook and above the model's codebooks
+    `channels` counts coded channels: 1 mono, 2 mid and side, more than 2 each for itself. Raises
+    BitrateError below one codebook (one a channel, if more than 2) and above the model's codebooks
     for every channel: the message names the legal range and, where the unit looks mistaken, what was meant.
     """
     if not 1 <= channels <= MAX_CHANNELS:
@@ -51,8 +51,7 @@ def total_n_q(bitrate: int, channels: int, facts: ModelFacts) -> int:
     low, high = _limits(facts, channels)
     if not low <= bitrate <= high:
         raise _out_of_range(bitrate, low, high, legal_range(facts, channels))
-    total = int(bitrate // facts.codebook_rate)
-    return total - total % channels if channels > 2 else total
+    return int(bitrate // facts.codebook_rate)
 
 
 def check_possible(bitrate: int, facts: ModelFacts) -> None:
@@ -64,7 +63,7 @@ def check_possible(bitrate: int, facts: ModelFacts) -> None:
 
 def _limits(facts: ModelFacts, channels: int) -> tuple[Fraction, Fraction]:
     rate = facts.codebook_rate
-    return rate * (channels if channels > 2 else 1), rate * facts.max_n_q * channels
+    return rate * (channels if channels > 2 else 1), rate * facts.capacity(channels)
 
 
 def _out_of_range(bitrate: int, low: Fraction, high: Fraction, legal: str) -> BitrateError:

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-from rvqcodec.container import Damage, Header, Reader
-from rvqcodec.container.blocks import RawChunk
+from rvqcodec.container import Damage, Header, RawChunk, Reader
+from rvqcodec.container.allocation import n_q_rows
 from rvqcodec.container.header import VERSION
 from rvqcodec.container.source import Readable
 
 
 @dataclass(frozen=True)
 class Codebooks:
-    """How many codebooks of a coded channel are in use: least, mean over the frames, most."""
+    """How many codes the frames of a coded channel have: least, mean, most."""
 
     least: int
     mean: float
@@ -79,10 +79,10 @@ def describe(fileobj: Readable, *, list_chunks: bool = False) -> Description:
             damage.append(item)
             continue
         frames += item.frames
-        for c in channels:
-            least[c] = min(least[c], item.n_q[c])
-            most[c] = max(most[c], item.n_q[c])
-            sums[c] += item.n_q[c] * item.frames
+        for c, row in enumerate(n_q_rows(reader.header.limits, item.allocation, item.frames)):
+            least[c] = min(least[c], min(row))
+            most[c] = max(most[c], max(row))
+            sums[c] += sum(row)
         if list_chunks:
             chunks.append(item.without_payload())
     return Description(
@@ -120,6 +120,8 @@ def as_dict(description: Description) -> dict[str, Any]:
         "frames": d.frames,
         "code_bits": h.code_bits,
         "codebooks": h.total_n_q,
+        "codebooks_first": [first for first, _ in h.limits],
+        "codebooks_most": [most for _, most in h.limits],
         "codebooks_per_channel": [{"least": x.least, "mean": x.mean, "most": x.most} for x in d.codebooks],
         "nominal_bitrate": d.nominal_bitrate,
         "payload_bitrate": d.payload_bitrate,
@@ -142,8 +144,11 @@ def as_dict(description: Description) -> dict[str, Any]:
                 "bytes": x.size,
                 "start_frame": x.start_frame,
                 "frames": x.frames,
-                "codebooks": list(x.n_q),
-                "balance": x.balance,
+                "codes": x.allocation.total,
+                "constant": x.allocation.demand is None,
+                "part": x.allocation.part,
+                "weights": list(x.allocation.weights),
+                "angle": x.angle,
             }
             for x in d.chunks
         ]

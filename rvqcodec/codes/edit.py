@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rvqcodec.codes import bitrate
-from rvqcodec.container import Chunk, Damage, Header, Reader, Writer, sharing
-from rvqcodec.container.blocks import RawChunk, unpack_codes
+from rvqcodec.container import Allocation, Chunk, Damage, Header, RawChunk, Reader, Writer
+from rvqcodec.container.chunks import trimmed, unpack_codes
 from rvqcodec.container.writer import Writable
 from rvqcodec.errors import BitrateError, FormatError, RvqError
 
 _SAME = (
     "model_id", "weights_hash", "sample_rate", "channels", "coding", "model_rate", "hop",
-    "code_bits", "pre_skip", "codec",
+    "code_bits", "pre_skip", "codec", "first", "most", "side",
 )  # fmt: skip
 
 
@@ -29,28 +29,20 @@ class Edited:
 
 
 def trim(reader: Reader, output: Writable, total_n_q: int) -> Edited:
-    """Writes a file with at most `total_n_q` codebooks a frame over all coded channels.
+    """Writes a file with at most `total_n_q` codes a frame over all coded channels, in the mean of each chunk.
 
-    The result is, byte for byte, what encoding with that many gives; a file that has no more stays as it is.
-    Raises BitrateError when the channels cannot share so few.
+    The result is, byte for byte, what encoding with that many gives; a file that has no more stays as it is. Parts of
+    chunks that were cut keep their share of it. Raises BitrateError for less than a code, or one a discrete channel.
     """
     header = reader.header
     total_n_q = min(total_n_q, header.total_n_q)
-    if header.coding == "discrete":
-        total_n_q -= total_n_q % header.channels
-    if total_n_q < 1:
-        least = header.channels if header.coding == "discrete" else 1
+    least = header.channels if header.coding == "discrete" else 1
+    if total_n_q < least:
         raise BitrateError(f"{header.channels} channels take at least {least} codebooks ({_kbps(header, least)})")
     writer = Writer(output, replace(header, total_n_q=total_n_q))
     for raw in _raw(reader):
-        shares = sharing.shares(header.coding, total_n_q, header.channels, raw.balance)
-        n_q = tuple(min(have, share) for have, share in zip(raw.n_q, shares, strict=True))
-        if n_q == raw.n_q:
-            writer.write_raw(raw)
-        else:
-            chunk = unpack_codes(header, raw)
-            codes = tuple(codes[:k] for codes, k in zip(chunk.codes, n_q, strict=True))
-            writer.write_chunk(replace(chunk, n_q=n_q, codes=codes))
+        left = raw.allocation.trimmed(raw.frames, total_n_q, header.total_n_q)
+        writer.write_raw(trimmed(header, raw, left.total))
     return _close(writer, _end_samples(reader))
 
 
@@ -192,15 +184,20 @@ def _copy_frames(reader: Reader, writer: Writer, first: int, stop: int | None) -
             writer.write_raw(replace(raw, start_frame=writer.frames))
         else:
             chunk = unpack_codes(reader.header, raw)
-            writer.write_chunk(_part(chunk, begin - raw.start_frame, end - raw.start_frame, writer.frames))
+            part = slice(begin - raw.start_frame, end - raw.start_frame)
+            writer.write_chunk(_part(reader.header, chunk, part, writer.frames))
         if end == stop and (end < raw.start_frame + raw.frames or reader.header.n_samples is not None):
             return None  # else this may be the last frame, and only the end tells how full it is
     return _end_samples(reader)
 
 
-def _part(chunk: Chunk, begin: int, end: int, start_frame: int) -> Chunk:
-    codes = tuple(codes[:, begin:end] for codes in chunk.codes)
-    return replace(chunk, start_frame=start_frame, frames=end - begin, codes=codes)
+def _part(header: Header, chunk: Chunk, part: slice, start_frame: int) -> Chunk:
+    """Some of a chunk's frames, with the codes that they have: the rule gives the same number to each again."""
+    allocation = chunk.allocation
+    demand = None if allocation.demand is None else tuple(row[part] for row in allocation.demand)
+    total = int(chunk.n_q[:, part].sum())
+    found = Allocation(total=total, weights=allocation.weights, demand=demand, part=demand is not None)
+    return Chunk.of(header, start_frame, found, [codes[:, part] for codes in chunk.codes], chunk.angle)
 
 
 def _end_samples(reader: Reader) -> int:

@@ -1,6 +1,7 @@
 """All codes of a recording as one array, with what it takes to write them as `.rvq` again; no torch."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from rvqcodec import files
-from rvqcodec.container import Chunk, Damage, Header, Reader, Writer
-from rvqcodec.container.sharing import MID_SILENT, SIDE_SILENT, split
+from rvqcodec.container import MAX_N_Q, Allocation, Chunk, Damage, Header, Reader, Writer
+from rvqcodec.container.allocation import constant
+from rvqcodec.container.chunks import MID_SIDE_ANGLE
 from rvqcodec.errors import FormatError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a chunk says besides its codes: its frames, the demand for codes, the angle of stereo."""
+
+    frames: int
+    allocation: Allocation
+    angle: int = MID_SIDE_ANGLE
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,16 +31,14 @@ class Codes:
     """The codes of one recording.
 
     header        model id and weights' hash, rates, channels, tags; `header.n_samples` is the exact length
-    codes         uint16 [C, K, T]: coded channels (mono: 1; stereo: mid, side), codebooks, frames. Where a
-                  chunk has fewer than K codebooks, `absent` (1024 for codes of 10 bits) stands
-    chunk_frames  int64 [chunks], how the frames are cut into chunks
-    balance       int64 [chunks], level of mid minus level of side in dB; 0 unless the coding is mid-side
+    codes         uint16 [C, K, T]: coded channels (mono: 1; stereo: mid, side), codebooks, frames. Where a frame has
+                  fewer than K codes, `absent` (1024 for codes of 10 bits) stands
+    plans         how the frames are cut into chunks, and what each of these says of its codes, in order
     """
 
     header: Header
     codes: npt.NDArray[np.uint16]
-    chunk_frames: npt.NDArray[np.int64]
-    balance: npt.NDArray[np.int64]
+    plans: tuple[Plan, ...]
 
     def __post_init__(self) -> None:
         """FormatError unless the parts fit each other and every chunk can be written."""
@@ -40,30 +49,21 @@ class Codes:
             )
         if self.codes.size and int(self.codes.max()) > self.absent:
             raise FormatError(f"code {self.codes.max()}: must be 0 .. {self.absent - 1}, or {self.absent} (absent)")
-        if len(self.chunk_frames) != len(self.balance) or int(self.chunk_frames.sum()) != self.frames:
-            raise FormatError(
-                f"{len(self.chunk_frames)} chunks of {int(self.chunk_frames.sum())} frames in all, "
-                f"{len(self.balance)} balances: must fit {self.frames} frames"
-            )
-        if self.header.coding != "mid-side" and self.balance.any():
-            raise FormatError(f"a balance that is not 0 goes with mid-side coding, not with {self.header.coding}")
+        frames = sum(plan.frames for plan in self.plans)
+        if frames != self.frames:
+            raise FormatError(f"{len(self.plans)} chunks of {frames} frames in all: must fit {self.frames} frames")
+        if self.header.coding != "mid-side" and any(plan.angle != MID_SIDE_ANGLE for plan in self.plans):
+            raise FormatError(f"an angle other than {MID_SIDE_ANGLE} does not go with {self.header.coding} coding")
         if self.header.n_samples is None or self.header.frames_for(self.header.n_samples) != self.frames:
             raise FormatError(f"{self.header.n_samples} samples do not go with {self.frames} frames")
 
     @classmethod
-    def from_array(
-        cls,
-        codes: npt.ArrayLike,
-        header: Header,
-        *,
-        chunk_frames: npt.ArrayLike | None = None,
-        balance: npt.ArrayLike | None = None,
-    ) -> "Codes":
+    def from_array(cls, codes: npt.ArrayLike, header: Header, *, plans: Sequence[Plan] | None = None) -> "Codes":
         """Codes as integers [C, K, T], or [K, T] for mono, from wherever they come.
 
-        Without `chunk_frames` a chunk ends after `header.frames_per_chunk` frames and where the number of
-        codebooks changes; without `balance` one is chosen that goes with the numbers of codebooks.
-        `header.n_samples` None: as many as the frames hold. `header.total_n_q` is raised if codes need it.
+        Without `plans` a chunk ends after `header.frames_per_chunk` frames and where the number of codes of a frame
+        changes; the header's limits of codes are then made to fit. `header.n_samples` None: as many as the frames
+        hold. FormatError for codes that no file can hold.
         """
         grid = np.asarray(codes)
         grid = grid[None] if grid.ndim == 2 else grid
@@ -74,24 +74,13 @@ class Codes:
             raise FormatError(
                 f"codes from {grid.min()} to {grid.max()}: must be 0 .. {absent - 1}, or {absent} (absent)"
             )
-        n_q = (grid < absent).sum(1)
-        most = int(n_q.sum(0).max(initial=1))
-        if header.coding == "discrete":
-            most = int(n_q.max(initial=1)) * header.channels
-        n_samples = header.n_samples
-        header = dataclasses.replace(
-            header,
-            n_samples=header.samples_in(grid.shape[2]) if n_samples is None else n_samples,
-            total_n_q=max(header.total_n_q, most),
-        )
-        if chunk_frames is None:
-            chunk_frames = _cut(n_q, header.frames_per_chunk)
-        lengths = np.asarray(chunk_frames, np.int64)
-        if balance is None:
-            first = np.cumsum(lengths) - lengths
-            balance = [_balance(header, tuple(n_q[:, t].tolist())) for t in first]
-        levels = np.asarray(balance, np.int64)
-        return cls(header, grid.astype(np.uint16), lengths, levels)
+        n_samples = header.samples_in(grid.shape[2]) if header.n_samples is None else header.n_samples
+        header = dataclasses.replace(header, n_samples=n_samples)
+        if plans is None:
+            n_q = (grid < absent).sum(1)
+            header = _fitted(header, n_q)
+            plans = _cut(n_q, header.frames_per_chunk)
+        return cls(header, grid.astype(np.uint16), tuple(plans))
 
     @classmethod
     def read(cls, file: BinaryIO) -> "Codes":
@@ -102,15 +91,17 @@ class Codes:
 
     @classmethod
     def from_chunks(cls, header: Header, chunks: Sequence[Chunk]) -> "Codes":
-        """All chunks of a recording, in order; K is the most codebooks that any of them has, at least 1."""
-        n_q = max((k for chunk in chunks for k in chunk.n_q), default=1) or 1
+        """All chunks of a recording, in order; K is the most codes that any frame has, at least 1."""
+        n_q = max((int(chunk.n_q.max()) for chunk in chunks), default=1) or 1
         frames = sum(chunk.frames for chunk in chunks)
         codes = np.full((header.coded_channels, n_q, frames), _absent(header), np.uint16)
         for chunk in chunks:
-            for channel, part in enumerate(chunk.codes):
-                codes[channel, : len(part), chunk.start_frame : chunk.start_frame + chunk.frames] = part
-        lengths = np.array([chunk.frames for chunk in chunks], np.int64)
-        return cls(header, codes, lengths, np.array([chunk.balance for chunk in chunks], np.int64))
+            part = codes[:, :, chunk.start_frame : chunk.start_frame + chunk.frames]
+            for own, rows, count in zip(part, chunk.codes, chunk.n_q, strict=True):
+                present = np.arange(len(rows))[:, None] < count
+                own[: len(rows)][present] = rows[present]
+        plans = (Plan(chunk.frames, chunk.allocation, chunk.angle) for chunk in chunks)
+        return cls(header, codes, tuple(plans))
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write an `.rvq` file, which appears whole or not at all; `force` replaces one that exists."""
@@ -125,20 +116,22 @@ class Codes:
         writer.close(self.header.n_samples or 0)
 
     def chunks(self) -> Iterator[Chunk]:
-        """The codes chunk by chunk; FormatError unless a chunk has a plain number of codebooks."""
+        """The codes chunk by chunk; FormatError unless codes are present exactly where the chunk's plan wants them."""
         start = 0
-        for frames, balance in zip(self.chunk_frames.tolist(), self.balance.tolist(), strict=True):
-            part = self.codes[:, :, start : start + frames]
+        for plan in self.plans:
+            part = self.codes[:, :, start : start + plan.frames]
             present = part < self.absent
-            n_q = present[:, :, 0].sum(1)
-            if not (present == (np.arange(part.shape[1]) < n_q[:, None])[:, :, None]).all():
+            try:
+                chunk = Chunk.of(self.header, start, plan.allocation, list(part), plan.angle)
+            except ValueError as error:
+                raise FormatError(f"frames {start} to {start + plan.frames - 1}: {error}") from None
+            if not (present == (np.arange(part.shape[1])[:, None] < chunk.n_q[:, None])).all():
                 raise FormatError(
-                    f"frames {start} to {start + frames - 1}: absent ({self.absent}) must stand in the last "
-                    "codebooks of a coded channel, the same ones in all frames of a chunk"
+                    f"frames {start} to {start + plan.frames - 1}: absent ({self.absent}) must stand behind the codes "
+                    "that each frame has by its chunk's demands, and nowhere else"
                 )
-            codes = tuple(np.ascontiguousarray(part[c, :k]) for c, k in enumerate(n_q))
-            yield Chunk(start_frame=start, frames=frames, n_q=tuple(n_q.tolist()), balance=balance, codes=codes)
-            start += frames
+            yield chunk
+            start += plan.frames
 
     @property
     def absent(self) -> int:
@@ -147,7 +140,7 @@ class Codes:
 
     @property
     def n_q(self) -> int:
-        """Codebooks in the array, for each coded channel; a chunk may use fewer."""
+        """Codebooks in the array, for each coded channel; a frame may have fewer."""
         return int(self.codes.shape[1])
 
     @property
@@ -198,20 +191,26 @@ def _absent(header: Header) -> int:
     return 1 << header.code_bits
 
 
-def _cut(n_q: npt.NDArray[Any], most: int) -> npt.NDArray[np.int64]:
-    """Lengths of chunks of at most `most` frames, each with one number of codebooks [C, T] throughout."""
+def _cut(n_q: npt.NDArray[Any], most: int) -> tuple[Plan, ...]:
+    """Chunks of at most `most` frames, each with one number of codes [C, T] throughout."""
     frames = n_q.shape[1]
     change = np.flatnonzero((n_q[:, 1:] != n_q[:, :-1]).any(0)) + 1
-    edges = np.concatenate([np.arange(0, frames, most), change, [frames]])
-    return np.diff(np.unique(edges)).astype(np.int64)
+    edges = np.unique(np.concatenate([np.arange(0, frames, most), change, [frames]])).tolist()
+    return tuple(
+        Plan(end - start, constant(n_q[:, start].tolist(), end - start)) for start, end in itertools.pairwise(edges)
+    )
 
 
-def _balance(header: Header, n_q: tuple[int, ...]) -> int:
-    """The level nearest 0 dB at which `sharing.split` gives a chunk these codebooks, or more."""
-    if header.coding != "mid-side":
-        return 0
-    for balance in sorted(range(MID_SILENT, SIDE_SILENT + 1), key=abs):
-        mid, side = split(header.total_n_q, balance)
-        if mid >= n_q[0] and side >= n_q[1]:
-            return balance
-    raise FormatError(f"{n_q[0]}+{n_q[1]} codebooks are more than the header's {header.total_n_q}")
+def _fitted(header: Header, n_q: npt.NDArray[Any]) -> Header:
+    """The header with limits that let each frame have these codes [C, T], and no more first ones than they have."""
+    if n_q.max(initial=0) > MAX_N_Q:
+        raise FormatError(f"{n_q.max()} codebooks: a coded channel has at most {MAX_N_Q}")
+    least = n_q[n_q > 0].min(initial=MAX_N_Q)
+    limits = [(min(first, int(least)), max(most, int(n_q.max(initial=1)))) for first, most in header.limits]
+    return dataclasses.replace(
+        header,
+        total_n_q=max(header.total_n_q, int(n_q.sum(0).max(initial=1))),
+        first=limits[0][0],
+        most=limits[0][1],
+        side=limits[1] if header.side else None,
+    )

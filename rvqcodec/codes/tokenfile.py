@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rvqcodec.codes.grid import Codes
+from rvqcodec.codes.grid import Codes, Plan
 from rvqcodec.codes.tokens import Layout, Tokens, deinterleave, interleave
-from rvqcodec.container import MAX_CHANNELS, MAX_N_Q, Header
+from rvqcodec.container import MAX_CHANNELS, MAX_N_Q, Allocation, Header
+from rvqcodec.container.allocation import MAX_WEIGHT
 from rvqcodec.container.header import check_header
 from rvqcodec.errors import FormatError
 
@@ -61,7 +62,10 @@ def meta_of(codes: Codes, layout: Layout) -> dict[str, Any]:
         "streams": layout.streams,
         "steps": layout.steps(codes.frames),
         "special": {n: getattr(special, n) for n in ("absent", "empty", "start", "end", "vocabulary")},
-        "chunks": [list(pair) for pair in zip(codes.chunk_frames.tolist(), codes.balance.tolist(), strict=True)],
+        "first": header.first,
+        "most": header.most,
+        "side": header.side,
+        "chunks": [_meta_of_plan(plan) for plan in codes.plans],
         "tags": [list(tag) for tag in header.tags],
     }
 
@@ -133,14 +137,53 @@ def _codes(tokens: Tokens, meta: dict[str, Any], *, strict: bool) -> Codes:
     if meta.get("special", special) != special:
         raise FormatError(f"token file: special tokens {meta['special']!r}: must be {special!r}")
     chunks = meta.get("chunks")
-    frames = balance = None
+    plans = None
     if chunks is not None:
-        pairs = [(_integer(f, "chunks"), _integer(b, "chunks")) for f, b in _pairs(chunks, "chunks")]
-        if any(not 1 <= f <= header.frames_per_chunk or not -128 <= b <= 127 for f, b in pairs):
-            raise FormatError(f"token file: a chunk is not [1 .. {header.frames_per_chunk} frames, -128 .. 127 dB]")
-        frames, balance = [f for f, _ in pairs], [b for _, b in pairs]
+        if not isinstance(chunks, list):
+            raise FormatError("token file: chunks must be a list")
+        plans = [_plan(chunk, header) for chunk in chunks]
     grid = codes.reshape(header.coded_channels, layout.n_q, codes.shape[1])
-    return Codes.from_array(grid, header, chunk_frames=frames, balance=balance)
+    return Codes.from_array(grid, header, plans=plans)
+
+
+def _meta_of_plan(plan: Plan) -> dict[str, Any]:
+    found = plan.allocation
+    return {
+        "frames": plan.frames,
+        "total": found.total,
+        "weights": list(found.weights),
+        "demand": None if found.demand is None else [row.hex()[1::2] for row in found.demand],
+        "part": found.part,
+        "angle": plan.angle,
+    }
+
+
+def _plan(meta: Any, header: Header) -> Plan:
+    """A chunk's plan from its meta; what it says of codes is checked when they are written."""
+    if not isinstance(meta, dict):
+        raise FormatError(f"token file: chunk {meta!r} is no object")
+    frames, weights, rows = _field(meta, "frames", int), _field(meta, "weights", list), meta.get("demand")
+    if not 1 <= frames <= header.frames_per_chunk:
+        raise FormatError(f"token file: a chunk of {frames} frames: must be 1 .. {header.frames_per_chunk}")
+    if len(weights) != header.coded_channels or not all(0 <= _integer(w, "weights") <= MAX_WEIGHT for w in weights):
+        raise FormatError(f"token file: weights {weights!r}: must be 0 .. {MAX_WEIGHT} for each coded channel")
+    demand = None
+    if rows is not None:
+        if not isinstance(rows, list) or len(rows) != len(weights):
+            raise FormatError("token file: demand must be a text for each coded channel")
+        demand = tuple(_demand(row, frames if weight else 0) for row, weight in zip(rows, weights, strict=True))
+    total = _field(meta, "total", int)
+    found = Allocation(total=total, weights=tuple(weights), demand=demand, part=_field(meta, "part", bool))
+    if not 0 <= total <= found.capacity(header.limits, frames) or total % (frames // found.columns(frames)):
+        raise FormatError(f"token file: {total} codes do not go with {frames} frames")
+    return Plan(frames, found, _field(meta, "angle", int))
+
+
+def _demand(text: Any, frames: int) -> bytes:
+    """Demands from a hexadecimal digit for each frame."""
+    if not isinstance(text, str) or len(text) != frames or not set(text) <= set("0123456789abcdef"):
+        raise FormatError(f"token file: demand {text!r}: must be {frames} hexadecimal digits")
+    return bytes(int(digit, 16) for digit in text)
 
 
 def _header(meta: dict[str, Any]) -> Header:
@@ -151,7 +194,10 @@ def _header(meta: dict[str, Any]) -> Header:
     tags = _pairs(meta.get("tags", []), "tags")
     if not all(isinstance(text, str) for tag in tags for text in tag):
         raise FormatError("token file: tags must be pairs of text")
-    n_samples = meta.get("n_samples")
+    n_samples, side = meta.get("n_samples"), meta.get("side")
+    if side is not None:
+        ((first, most),) = _pairs([side], "side")
+        side = (_integer(first, "side"), _integer(most, "side"))
     header = Header(
         sample_rate=_field(meta, "sample_rate", int),
         channels=_field(meta, "channels", int),
@@ -166,6 +212,9 @@ def _header(meta: dict[str, Any]) -> Header:
         pre_skip=_field(meta, "pre_skip", int),
         n_samples=None if n_samples is None else _integer(n_samples, "n_samples"),
         tags=tuple((key, value) for key, value in tags),
+        first=_integer(meta.get("first", 0), "first"),
+        most=_integer(meta.get("most", MAX_N_Q), "most"),
+        side=side,
     )
     check_header(header)
     return header

@@ -2,8 +2,9 @@
 
 with open(path, "wb") as f:
     writer = Writer(f, header)
-    # codes: uint16 [16, frames]
-    writer.write_chunk(Chunk(start_frame=0, frames=128, n_q=(16,), codes=(codes,)))
+    # codes: uint16 [K, 128], demand: bytes [128]; 16 codes a frame in the mean
+    allocation = Allocation(total=16 * 128, weights=(1,), demand=(demand,))
+    writer.write_chunk(Chunk.of(header, 0, allocation, [codes]))
     writer.close(n_samples)
 
 with open(path, "rb") as f:
@@ -13,7 +14,9 @@ with open(path, "rb") as f:
     reader.end.n_samples
 """
 
-from rvqcodec.container.blocks import Chunk, Damage, End
+from rvqcodec.container.allocation import Allocation
+from rvqcodec.container.blocks import Damage, End
+from rvqcodec.container.chunks import Chunk, RawChunk
 from rvqcodec.container.facts import ModelFacts
 from rvqcodec.container.header import (
     CODINGS,
@@ -33,11 +36,13 @@ __all__ = [
     "MAX_CHANNELS",
     "MAX_FRAMES_PER_CHUNK",
     "MAX_N_Q",
+    "Allocation",
     "Chunk",
     "Damage",
     "End",
     "Header",
     "ModelFacts",
+    "RawChunk",
     "Reader",
     "Writer",
     "usable_tags",

@@ -24,6 +24,15 @@ def padding_is_zero(data: bytes, width: int, count: int) -> bool:
     return spare == 0 or data[packed_size(width, count) - 1] & ((1 << spare) - 1) == 0
 
 
+def head(data: bytes, width: int, count: int) -> bytes:
+    """The first `count` codes of packed ones, packed as if they were all."""
+    size, spare = packed_size(width, count), -width * count % 8
+    kept = bytearray(data[:size])
+    if spare:
+        kept[-1] &= 0xFF << spare & 0xFF
+    return bytes(kept)
+
+
 def pack(codes: NDArray[np.uint16], width: int) -> bytes:
     """Codes [n] or [K, T] (row by row, so codebook by codebook) as bytes; `width` is 1 to 16 bits.
 

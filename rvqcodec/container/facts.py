@@ -10,7 +10,9 @@ class ModelFacts:
 
     `weights_hash` is the first 8 bytes of the sha256 of the weights that define the codes. `model_rate` is in Hz,
     `hop` in samples a frame; `pre_skip` samples come out of the decoder before the first one of a recording.
-    A code has `code_bits` bits, a coded channel at most `max_n_q` codebooks.
+    A code has `code_bits` bits, a coded channel at most `max_n_q` codebooks; each of its frames gets `first_n_q` codes
+    before the demand for more counts. `side`: these two, (first, most), of the second channel of a stereo pair, where
+    they are others.
     """
 
     model_id: str
@@ -20,6 +22,12 @@ class ModelFacts:
     pre_skip: int
     code_bits: int
     max_n_q: int
+    first_n_q: int = 1
+    side: tuple[int, int] | None = None
+
+    def capacity(self, channels: int) -> int:
+        """The most codes that a frame can have, over that many coded channels."""
+        return self.max_n_q * channels if self.side is None or channels != 2 else self.max_n_q + self.side[1]
 
     @property
     def frame_rate(self) -> float:

@@ -5,6 +5,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+from rvqcodec.container.allocation import Limits
 from rvqcodec.container.facts import ModelFacts
 from rvqcodec.container.payloads import PAYLOADS, PLAIN
 from rvqcodec.container.tags import tag_problem
@@ -14,7 +15,7 @@ MAGIC = b"\x89RVQ"
 VERSION = 1
 CODINGS = ("mono", "mid-side", "discrete")
 MAX_CHANNELS = 8
-MAX_N_Q = 32
+MAX_N_Q = 64
 MAX_FRAMES_PER_CHUNK = 1024
 FRAMES_PER_CHUNK = 128  # unless somebody chooses another number
 MAX_HEADER = 65535
@@ -23,7 +24,7 @@ MAX_FIRST_FRAME = (1 << 32) - 1
 MAX_SAMPLES = 1 << 53
 """More than a thousand years; keeps every sum inside what JSON and doubles hold exactly."""
 
-_FIXED = struct.Struct("<4sBHBBBIIHHBHHQ8sB")
+_FIXED = struct.Struct("<4sBHBBBIIHHBHHQ8s4BB")
 _RECORD = struct.Struct("<cH")
 _CRC = struct.Struct("<I")
 MIN_HEADER = _FIXED.size + 1 + _CRC.size
@@ -43,7 +44,8 @@ _RULES: tuple[tuple[str, int, int, int], ...] = (
     ("frames_per_chunk", 25, 1, MAX_FRAMES_PER_CHUNK),
 )
 _N_SAMPLES_AT = 27
-_MODEL_ID_AT = 43
+_LIMITS_AT = 43
+_MODEL_ID_AT = 47
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +53,11 @@ class Header:
     """What a decoder must know before the first chunk; everything but `tags` is needed to decode.
 
     `n_samples` counts samples per channel at `sample_rate` (None: not known when the header was written).
-    `frames_per_chunk` is the most frames that a chunk has. `total_n_q` is the most codebooks that a frame
-    has, over all coded channels. `first_frame` is not 0 in a part of a recording: the frame at which it
-    stood there, for the decoder's noise. `weights_hash` is the first 8 bytes of the sha256 of the weights
+    `frames_per_chunk` is the most frames that a chunk has. `total_n_q` is the most codes that a frame has in the mean
+    over its chunk, over all coded channels. In each coded channel a frame gets its first `first` codes before the
+    demand for more counts, and never more than `most`; `side` is this pair for the second channel of mid-side coding
+    (None: the same; always None with other codings). `first_frame` is not 0 in a part of a recording: the frame at
+    which it stood there, for the decoder's noise. `weights_hash` is the first 8 bytes of the sha256 of the weights
     that define the codes. `codec` chooses the payload of chunks (`payloads.PAYLOADS`).
     """
 
@@ -72,6 +76,14 @@ class Header:
     first_frame: int = 0
     tags: tuple[tuple[str, str], ...] = ()
     codec: int = PLAIN
+    first: int = 1
+    most: int = MAX_N_Q
+    side: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        # One form for each header, so that one that was read equals the one that was written.
+        side = (self.side or (self.first, self.most)) if self.coding == "mid-side" else None
+        object.__setattr__(self, "side", side)
 
     @classmethod
     def of(
@@ -103,11 +115,14 @@ class Header:
             pre_skip=facts.pre_skip,
             n_samples=n_samples,
             tags=tags,
+            first=facts.first_n_q,
+            most=facts.max_n_q,
+            side=facts.side,
         )
 
     @property
     def facts(self) -> ModelFacts:
-        """What the file says of its model; of the model's codebooks only the format's cap is known."""
+        """What the file says of its model."""
         return ModelFacts(
             model_id=self.model_id,
             weights_hash=self.weights_hash,
@@ -115,8 +130,17 @@ class Header:
             hop=self.hop,
             pre_skip=self.pre_skip,
             code_bits=self.code_bits,
-            max_n_q=MAX_N_Q,
+            max_n_q=self.most,
+            first_n_q=self.first,
+            side=self.side if self.side != (self.first, self.most) else None,
         )
+
+    @property
+    def limits(self) -> Limits:
+        """(first, most) of each coded channel."""
+        if self.side is not None:
+            return ((self.first, self.most), self.side)
+        return ((self.first, self.most),) * self.channels
 
     @property
     def coded_channels(self) -> int:
@@ -155,8 +179,14 @@ def check_header(header: Header) -> None:
     wanted = {"mono": (1, 1), "mid-side": (2, 2), "discrete": (2, MAX_CHANNELS)}[header.coding]
     if not wanted[0] <= header.channels <= wanted[1]:
         raise FormatError(f"header: {header.channels} channels do not go with {header.coding} coding", 9)
-    if header.total_n_q > header.channels * MAX_N_Q:
-        raise FormatError(f"header: total_n_q {header.total_n_q} is over {MAX_N_Q} a coded channel", 23)
+    for i, (first, most) in enumerate(header.limits[:2] if header.side else header.limits[:1]):
+        if not (1 <= most <= MAX_N_Q and 0 <= first <= most):
+            raise FormatError(
+                f"header: {first} first codes of at most {most} are not 0 to {MAX_N_Q}, rising", _LIMITS_AT + 2 * i
+            )
+    capacity = sum(most for _, most in header.limits)
+    if header.total_n_q > capacity:
+        raise FormatError(f"header: total_n_q {header.total_n_q} is over {capacity}, the most of all channels", 23)
     if header.n_samples is not None and not 0 <= header.n_samples <= MAX_SAMPLES:
         raise FormatError(f"header: n_samples {header.n_samples} is over {MAX_SAMPLES}", _N_SAMPLES_AT)
     if not 0 <= header.first_frame <= MAX_FIRST_FRAME:
@@ -192,7 +222,7 @@ def pack_header(header: Header) -> bytes:
         MAGIC, VERSION, size, header.codec, CODINGS.index(header.coding), header.channels, header.sample_rate,
         header.model_rate, header.hop, header.pre_skip, header.code_bits, header.total_n_q,
         header.frames_per_chunk, UNKNOWN if header.n_samples is None else header.n_samples,
-        header.weights_hash, len(model_id),
+        header.weights_hash, header.first, header.most, *(header.side or (0, 0)), len(model_id),
     )  # fmt: skip
     data += model_id + b"".join(_RECORD.pack(kind, len(body)) + body for kind, body in records)
     return data + _CRC.pack(zlib.crc32(data))
@@ -223,11 +253,14 @@ def parse_header(data: bytes) -> Header:
     if _CRC.unpack(data[-4:])[0] != zlib.crc32(data[:-4]):
         raise FormatError("header: checksum is wrong", len(data) - 4)
     (_, _, _, codec, coding, channels, sample_rate, model_rate, hop, pre_skip, code_bits, total_n_q,
-     frames_per_chunk, n_samples, weights_hash, id_size) = _FIXED.unpack_from(data)  # fmt: skip
+     frames_per_chunk, n_samples, weights_hash, first, most, side_first, side_most,
+     id_size) = _FIXED.unpack_from(data)  # fmt: skip
     if codec not in PAYLOADS:  # before all else: what follows may mean something else
         raise FormatError(_unknown_codec(codec), _CODEC_AT)
     if coding >= len(CODINGS):
         raise FormatError(f"header: channel coding {coding} is unknown", 8)
+    if CODINGS[coding] != "mid-side" and (side_first or side_most):
+        raise FormatError(f"header: a side channel does not go with {CODINGS[coding]} coding", _LIMITS_AT + 2)
     records_at = _FIXED.size + id_size
     if not id_size or records_at + _CRC.size > len(data):
         raise FormatError(f"header: model id of {id_size} bytes does not fit", _MODEL_ID_AT)
@@ -248,6 +281,9 @@ def parse_header(data: bytes) -> Header:
         first_frame=first_frame,
         tags=tags,
         codec=codec,
+        first=first,
+        most=most,
+        side=(side_first, side_most),
     )
     check_header(header)
     return header

@@ -7,10 +7,11 @@ length, so readers can walk, skip and copy chunks whose payload they never unpac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from rvqcodec.container import bits
+from rvqcodec.container import allocation, bits
+from rvqcodec.container.allocation import Allocation, Limits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,20 +23,33 @@ PLAIN = 0
 
 @dataclass(frozen=True)
 class Shape:
-    """What a payload holds: `n_q` codebooks of each coded channel, `frames` frames, codes of `code_bits` bits."""
+    """What a payload holds: codes of `code_bits` bits for `frames` frames, as many of each as the allocation says."""
 
-    n_q: tuple[int, ...]
+    limits: Limits
+    allocation: Allocation
     frames: int
     code_bits: int
 
     @property
     def count(self) -> int:
         """Codes in all."""
-        return sum(self.n_q) * self.frames
+        return self.allocation.total
+
+    def n_q(self) -> NDArray[np.uint8]:
+        """Codes of each frame and coded channel, uint8 [C, T]."""
+        return allocation.n_q(self.limits, self.allocation, self.frames)
+
+    def places(self) -> tuple[NDArray[np.intp], ...]:
+        """Channel, codebook, frame of each code, in the order in which the rule hands them out: arrays [count]."""
+        return allocation.places(self.limits, self.allocation, self.frames)
+
+    def with_total(self, total: int) -> Shape:
+        """The same with at most that many codes: the first of them."""
+        return replace(self, allocation=self.allocation.with_total(total))
 
 
 class Payload(Protocol):
-    """One way to write codes: uint16 [n_q, frames] of each coded channel, in order."""
+    """One way to write codes: uint16 [K, frames] of each coded channel, K at least its largest `Shape.n_q`."""
 
     def size(self, shape: Shape) -> int | None:
         """Bytes that the codes take; None where only the bytes themselves tell, so a chunk says its length."""
@@ -44,14 +58,20 @@ class Payload(Protocol):
         """The codes as bytes. ValueError for a code that does not fit its bits."""
 
     def unpack(self, data: bytes, shape: Shape) -> tuple[NDArray[np.uint16], ...]:
-        """The codes in `data`, the inverse of `pack`. FormatError for bytes that `pack` never gives."""
+        """The codes in `data`, the inverse of `pack`, K exactly the largest `Shape.n_q`; 0 where a frame has fewer.
+
+        FormatError for bytes that `pack` never gives.
+        """
+
+    def head(self, data: bytes, shape: Shape, total: int) -> bytes:
+        """What `pack` gives for the first `total` codes of `data`, which has no fewer."""
 
     def fault(self, data: bytes, shape: Shape) -> tuple[int, str] | None:
         """Where in `data` and why it is wrong, as far as that shows without unpacking; else None."""
 
 
 class Plain:
-    """Each code in its bits: channel by channel, codebook by codebook, frame by frame, without gaps."""
+    """Each code in its bits, in the order in which the rule hands codes out: so a prefix is a lower bitrate."""
 
     def size(self, shape: Shape) -> int | None:
         return bits.packed_size(shape.code_bits, shape.count)
@@ -59,15 +79,28 @@ class Plain:
     def pack(self, codes: Sequence[NDArray[np.uint16]], shape: Shape) -> bytes:
         import numpy as np  # not above: `rvq info` starts without it
 
-        return bits.pack(np.concatenate([np.asarray(c, np.uint16).reshape(-1) for c in codes]), shape.code_bits)
+        channel, codebook, frame = shape.places()
+        flat = np.zeros(shape.count, np.uint16)
+        for c, rows in enumerate(codes):
+            own = channel == c
+            flat[own] = rows[codebook[own], frame[own]]
+        return bits.pack(flat, shape.code_bits)
 
     def unpack(self, data: bytes, shape: Shape) -> tuple[NDArray[np.uint16], ...]:
+        import numpy as np
+
+        channel, codebook, frame = shape.places()
         flat = bits.unpack(data, shape.code_bits, shape.count)
-        codes, at = [], 0
-        for n_q in shape.n_q:
-            codes.append(flat[at : at + n_q * shape.frames].reshape(n_q, shape.frames))
-            at += n_q * shape.frames
+        codes = []
+        for c in range(len(shape.limits)):
+            own = channel == c
+            rows = np.zeros((int(codebook[own].max(initial=-1)) + 1, shape.frames), np.uint16)
+            rows[codebook[own], frame[own]] = flat[own]
+            codes.append(rows)
         return tuple(codes)
+
+    def head(self, data: bytes, shape: Shape, total: int) -> bytes:
+        return bits.head(data, shape.code_bits, total)
 
     def fault(self, data: bytes, shape: Shape) -> tuple[int, str] | None:
         if bits.padding_is_zero(data, shape.code_bits, shape.count):

@@ -5,10 +5,10 @@ left.
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 
-from rvqcodec.container import blocks
-from rvqcodec.container.blocks import CHUNK, CRC, END, END_SIZE, MARK, MAX_BLOCK, Chunk, Damage, End, RawChunk
+from rvqcodec.container import blocks, chunks
+from rvqcodec.container.blocks import CHUNK, CRC, END, END_SIZE, MARK, Damage, End
+from rvqcodec.container.chunks import MAX_BLOCK, Chunk, RawChunk
 from rvqcodec.container.header import MAX_HEADER, Header, header_size, parse_header
 from rvqcodec.container.source import Readable, Source
 from rvqcodec.errors import FormatError
@@ -73,7 +73,7 @@ class Reader:
 
     def __iter__(self) -> Iterator[Chunk | Damage]:
         for item in self.raw():
-            yield item if isinstance(item, Damage) else blocks.unpack_codes(self.header, item)
+            yield item if isinstance(item, Damage) else chunks.unpack_codes(self.header, item)
 
     def raw(self) -> Iterator[RawChunk | Damage]:
         """As iterating over the reader, but the codes stay packed (their padding bits are checked all
@@ -111,16 +111,16 @@ class Reader:
         if self._salvage or not self.seekable:
             self._items = self._dropping(frame)
             return
-        while (start := self._source.peek(blocks.fields_size(self.header)))[:2] == _CHUNK_START:
-            if len(start) < blocks.fields_size(self.header):
+        while (start := self._source.peek(chunks.fields_size(self.header)))[:2] == _CHUNK_START:
+            if len(start) < chunks.fields_size(self.header):
                 break
-            raw = blocks.parse_fields(self.header, start, self._source.position)
-            if raw.start_frame != self.frames:
-                raise self._out_of_order(raw)
-            if raw.start_frame + raw.frames > frame:
+            fields = chunks.parse_fields(self.header, start, self._source.position)
+            if fields.start_frame != self.frames:
+                raise self._out_of_order(fields.start_frame, self._source.position)
+            if fields.start_frame + fields.frames > frame:
                 break
-            self._source.jump(raw.position + raw.size)
-            self._count(raw)
+            self._source.jump(self._source.position + fields.size)
+            self._count(fields.start_frame + fields.frames, fields.payload)
             self._check = None
 
     def _dropping(self, frame: int) -> Iterator[RawChunk | Damage]:
@@ -136,8 +136,8 @@ class Reader:
             block = self._block()
             if isinstance(block, RawChunk):
                 if block.start_frame != self.frames:
-                    raise self._out_of_order(block)
-                self._count(block)
+                    raise self._out_of_order(block.start_frame, block.position)
+                self._count(block.start_frame + block.frames, len(block.payload))
                 self._source.skip(block.size)
                 yield block
             elif isinstance(block, End):
@@ -169,11 +169,11 @@ class Reader:
             if isinstance(block, RawChunk):
                 self._source.skip(block.size)
                 if block.start_frame < self.frames:
-                    yield self._lost(self.frames, self._out_of_order(block))
+                    yield self._lost(self.frames, self._out_of_order(block.start_frame, block.position))
                     continue
                 if fault or block.start_frame > self.frames:
-                    yield self._lost(block.start_frame, fault or self._out_of_order(block))
-                self._count(block)
+                    yield self._lost(block.start_frame, fault or self._out_of_order(block.start_frame, block.position))
+                self._count(block.start_frame + block.frames, len(block.payload))
                 yield block
             elif isinstance(block, End):
                 try:
@@ -220,14 +220,14 @@ class Reader:
     def _trailing(self) -> FormatError:
         return FormatError("bytes follow the end block (files are joined with rvq cat)", self._source.position)
 
-    def _count(self, raw: RawChunk) -> None:
-        self.frames = raw.start_frame + raw.frames
+    def _count(self, frames: int, payload_bytes: int) -> None:
+        self.frames = frames
         self.chunks += 1
-        self.payload_bytes += raw.size - blocks.fields_size(self.header) - CRC.size
+        self.payload_bytes += payload_bytes
 
-    def _out_of_order(self, raw: RawChunk) -> FormatError:
-        which = "is missing" if raw.start_frame > self.frames else "is repeated or out of order"
-        return FormatError(f"chunk starts at frame {raw.start_frame}, not {self.frames}: a chunk {which}", raw.position)
+    def _out_of_order(self, start_frame: int, position: int) -> FormatError:
+        which = "is missing" if start_frame > self.frames else "is repeated or out of order"
+        return FormatError(f"chunk starts at frame {start_frame}, not {self.frames}: a chunk {which}", position)
 
     def _check_end(self, end: End) -> None:
         position = self._source.position
@@ -255,14 +255,9 @@ class Reader:
         if start[0] != MARK:
             raise FormatError("a block should begin here", position)
         if start[1] == CHUNK:
-            raw = blocks.parse_fields(self.header, self._peek_all(blocks.fields_size(self.header)), position)
-            data = self._checked(raw.size, f"chunk from frame {raw.start_frame}")
-            payload = data[blocks.fields_size(self.header) : -CRC.size]
-            raw = replace(raw, payload=payload)
-            problem = blocks.payload_problem(self.header, raw)
-            if problem:
-                raise FormatError(f"chunk: {problem[1]}", position + blocks.fields_size(self.header) + problem[0])
-            return raw
+            fields = chunks.parse_fields(self.header, self._peek_all(chunks.fields_size(self.header)), position)
+            data = self._checked(fields.size, f"chunk from frame {fields.start_frame}")
+            return chunks.parse_chunk(self.header, fields, data, position)
         if start[1] == END:
             return blocks.parse_end(self._peek_all(END_SIZE), position)
         if not ord("a") <= start[1] <= ord("z"):

@@ -1,10 +1,13 @@
 """Writes a file from front to back, never seeking; whatever it writes, `Reader` accepts."""
 
 import zlib
+from dataclasses import replace
 from typing import Protocol
 
-from rvqcodec.container import blocks
-from rvqcodec.container.blocks import CRC, Chunk, End, RawChunk
+from rvqcodec.container import blocks, chunks
+from rvqcodec.container.allocation import MAX_DEMAND, MAX_WEIGHT
+from rvqcodec.container.blocks import CRC, End
+from rvqcodec.container.chunks import MAX_BLOCK, MID_SIDE_ANGLE, Chunk, RawChunk
 from rvqcodec.container.header import MAX_SAMPLES, Header, pack_header
 from rvqcodec.container.payloads import PAYLOADS
 from rvqcodec.errors import FormatError
@@ -37,18 +40,23 @@ class Writer:
 
     def write_chunk(self, chunk: Chunk) -> None:
         """Writes a chunk; it must start at the frame where the last one ended."""
-        for n_q, codes in zip(chunk.n_q, chunk.codes, strict=True):
-            if tuple(codes.shape) != (n_q, chunk.frames):
-                raise ValueError(f"codes of shape {codes.shape}, not ({n_q}, {chunk.frames})")
-        payload = blocks.pack_codes(self.header, chunk.codes, chunk.n_q, chunk.frames)
-        self._put(chunk.start_frame, chunk.frames, chunk.n_q, chunk.balance, payload)
+        self._check_shapes(chunk)
+        raw = RawChunk(
+            start_frame=chunk.start_frame, frames=chunk.frames, allocation=chunk.allocation, angle=chunk.angle,
+            payload=b"", position=0, size=0,
+        )  # fmt: skip
+        self._check_numbers(raw)
+        if not (chunk.n_q == chunks.shape_of(self.header, chunk.allocation, chunk.frames).n_q()).all():
+            raise ValueError("n_q is not what the allocation gives")
+        self._put(replace(raw, payload=chunks.pack_codes(self.header, chunk)))
 
     def write_raw(self, chunk: RawChunk) -> None:
         """Writes a chunk that a reader did not unpack."""
-        wanted = PAYLOADS[self.header.codec].size(blocks.shape_of(self.header, chunk.n_q, chunk.frames))
+        self._check_numbers(chunk)
+        wanted = PAYLOADS[self.header.codec].size(chunks.shape_of(self.header, chunk.allocation, chunk.frames))
         if wanted is not None and len(chunk.payload) != wanted:
             raise ValueError(f"payload of {len(chunk.payload)} bytes")
-        self._put(chunk.start_frame, chunk.frames, chunk.n_q, chunk.balance, chunk.payload)
+        self._put(chunk)
 
     def write_other(self, kind: bytes, body: bytes) -> None:
         """Writes a block that readers of version 1 skip: `kind` is one lower-case ASCII letter."""
@@ -72,25 +80,42 @@ class Writer:
         self._closed = True
         return end
 
-    def _put(self, start_frame: int, frames: int, n_q: tuple[int, ...], balance: int, payload: bytes) -> None:
+    def _check_shapes(self, chunk: Chunk) -> None:
+        most = chunk.n_q.max(1, initial=0).tolist()
+        if len(most) != len(chunk.codes) or chunk.n_q.shape[1] != chunk.frames:
+            raise ValueError(f"n_q of shape {chunk.n_q.shape}, not ({len(chunk.codes)}, {chunk.frames})")
+        for n_q, codes in zip(most, chunk.codes, strict=True):
+            if codes.ndim != 2 or len(codes) < n_q or codes.shape[1] != chunk.frames:
+                raise ValueError(f"codes of shape {codes.shape}, not ({n_q}, {chunk.frames})")
+
+    def _check_numbers(self, chunk: RawChunk) -> None:
+        allocation, coded = chunk.allocation, self.header.coded_channels
         if self._closed:
             raise ValueError("the writer was closed")
-        if len(n_q) != self.header.coded_channels:
-            raise ValueError(f"{len(n_q)} coded channels, not {self.header.coded_channels}")
-        if start_frame != self.frames:
-            raise ValueError(f"chunk starts at frame {start_frame}, not {self.frames}")
-        if not -128 <= balance <= 127 or (balance and self.header.coding != "mid-side"):
-            raise ValueError(f"balance {balance}")
-        problem = blocks.chunk_problem(self.header, start_frame, frames, n_q)
+        if len(allocation.weights) != coded or not all(0 <= w <= MAX_WEIGHT for w in allocation.weights):
+            raise ValueError(f"weights {allocation.weights} of {coded} coded channels")
+        if allocation.demand is not None:
+            lengths = [len(row) for row in allocation.demand]
+            if lengths != [chunk.frames if weight else 0 for weight in allocation.weights]:
+                raise ValueError(f"demands of {lengths} frames, not {chunk.frames}")
+            if max((max(row, default=0) for row in allocation.demand), default=0) > MAX_DEMAND:
+                raise ValueError(f"a demand is over {MAX_DEMAND}")
+        if chunk.start_frame != self.frames:
+            raise ValueError(f"chunk starts at frame {chunk.start_frame}, not {self.frames}")
+        if chunk.angle != MID_SIDE_ANGLE and self.header.coding != "mid-side":
+            raise ValueError(f"angle {chunk.angle} with {self.header.coding} coding")
+        problem = chunks.chunk_problem(self.header, chunk)
         if problem:
             raise FormatError(f"chunk: {problem}")
-        data = blocks.pack_chunk(self.header, start_frame, frames, n_q, balance, payload)
-        if len(data) > blocks.MAX_BLOCK:
-            raise FormatError(f"chunk: {len(data)} bytes are over {blocks.MAX_BLOCK}")
+
+    def _put(self, chunk: RawChunk) -> None:
+        data = chunks.pack_chunk(self.header, chunk)
+        if len(data) > MAX_BLOCK:
+            raise FormatError(f"chunk: {len(data)} bytes are over {MAX_BLOCK}")
         self._write(data)
-        self.frames += frames
+        self.frames += chunk.frames
         self.chunks += 1
-        self.payload_bytes += len(payload)
+        self.payload_bytes += len(chunk.payload)
 
     def _write(self, data: bytes) -> None:
         # The checksums alone go into the running check: run over data *and* their checksums, a CRC depends on

@@ -39,16 +39,33 @@ class Card:
 
 
 class Encoder(Protocol):
-    """Samples of some coded channels at the model's rate to codes."""
+    """Samples of some coded channels at the model's rate to codes.
 
-    def push(self, samples: Samples, *, more: bool = False) -> Codes:
-        """float32 [C, n] -> the codes that became known, uint16 [C, n_q, T]; T may be 0.
+    Frames that are ready say what they demand; whoever shares codes out then says how many each of them gets.
+    """
+
+    @property
+    def ready(self) -> int:
+        """Frames whose codes can be had."""
+
+    def push(self, samples: Samples, *, more: bool = False) -> None:
+        """Take float32 [C, n].
 
         more: further samples come without delay, so the encoder may wait for them and work faster.
         """
 
-    def flush(self) -> Codes:
-        """The remaining codes; in all ceil((samples + pre_skip) / hop) frames, none for no samples."""
+    def flush(self) -> None:
+        """Make the last frames ready; in all ceil((samples + pre_skip) / hop), none for no samples."""
+
+    def demands(self, frames: int) -> npt.NDArray[np.uint8] | None:
+        """How much each of the next frames, at most `ready`, asks for codes: uint8 [C, frames].
+
+        0 (none) to 15, half an octave of codes a step (`container.allocation`). They do not depend on the bitrate, so
+        that files of a lower bitrate are the first codes of a higher one's. None: all frames get the same.
+        """
+
+    def codes(self, n_q: npt.NDArray[np.integer]) -> Codes:
+        """Give the next frames their codes: n_q [C, T] of each, at most max_n_q -> uint16 [C, K, T], K the most."""
 
 
 class Decoder(Protocol):
@@ -81,11 +98,11 @@ class Model(Protocol):
     def lookahead(self) -> int:
         """Samples at the model's rate that must be known beyond one before it can be put out."""
 
-    def encoder(self, channels: int, n_q: int) -> Encoder:
-        """An encoder of `channels` coded channels that finds `n_q` codebooks of each (0 to max_n_q)."""
+    def encoder(self, channels: int, *, paired: bool = False) -> Encoder:
+        """An encoder of `channels` coded channels; paired: they are two, stereo turned as `codec.rotation` does it."""
 
-    def decoder(self, channels: int, *, start_frame: int = 0, precision: str = "auto") -> Decoder:
-        """A decoder of `channels` coded channels.
+    def decoder(self, channels: int, *, paired: bool = False, start_frame: int = 0, precision: str = "auto") -> Decoder:
+        """A decoder of `channels` coded channels; `paired` as for the encoder.
 
         start_frame: where the first frame that will be pushed stands in the recording. precision: "float32",
         "bf16", or "auto", which takes what is fastest here; only what is heard may depend on it.

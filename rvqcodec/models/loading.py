@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from rvqcodec.container import MAX_N_Q, Header
+from rvqcodec.container import Header
 from rvqcodec.errors import RvqError, WeightsError
 from rvqcodec.models import cards, families
 from rvqcodec.models.interface import Card, Model
@@ -46,8 +46,11 @@ def load_for(header: Header, device: str) -> Model:
     """The model that a file was made with. WeightsError, naming id and hash, when ours is another."""
     with _lock:
         model = _load(header.model_id, device_of(device), header.weights_hash)
-    if replace(model.facts, max_n_q=MAX_N_Q) != header.facts:
+    ours = model.facts
+    if replace(header.facts, max_n_q=ours.max_n_q, first_n_q=ours.first_n_q, side=ours.side) != ours:
         raise WeightsError(f"the file's rate, hop, pre-skip or code size do not go with model {header.model_id}")
+    if max(most for _, most in header.limits) > ours.max_n_q:
+        raise WeightsError(f"frames of the file may have more codes than the {ours.max_n_q} of model {header.model_id}")
     return model
 
 

@@ -49,10 +49,11 @@ OLD_NAMES = {
     "flatten": "flatten_exponent",
     "carrier": "carrier_length",
     "level": "level_exponent",
+    "onset_bin": "onset_coefficient",
 }
 OLD_CONSTANTS = (
     *("frame_sub_frames", "log_amplitude_least", "log_amplitude_most", "envelope_step", "share_step"),
-    *("level_floor", "flat_rms", "importance_hz", "block_past", "block_future", "noise_share", "smooth_window"),
+    *("level_floor", "flat_rms", "importance_hz", "block_past", "block_future", "smooth_window"),
 )
 """What stood in code when checkpoints had the old names, with the values that `NEW` has."""
 

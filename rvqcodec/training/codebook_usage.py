@@ -73,8 +73,10 @@ def measure_usage(
     for begin in range(0, len(chosen), SIDE_BY_SIDE):
         shown(begin, len(chosen))
         group = np.stack([read(*one, facts.model_rate) for one in chosen[begin : begin + SIDE_BY_SIDE]])
-        encoder = model.encoder(len(group), facts.max_n_q)
-        codes = np.concatenate([encoder.push(group), encoder.flush()], 2)
+        encoder = model.encoder(len(group))
+        encoder.push(group, more=True)
+        encoder.flush()
+        codes = encoder.codes(np.full((len(group), encoder.ready), facts.max_n_q))
         frames += codes.shape[0] * codes.shape[2]
         for k in range(facts.max_n_q):
             counts[k] += np.bincount(codes[:, k].ravel(), minlength=1 << facts.code_bits)

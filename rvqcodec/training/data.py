@@ -30,10 +30,10 @@ HOLD_OUT = 25  # every 25th file (by the hash of its name) is never trained on a
 class Mix:
     """How crops are varied: level in dB, share of music crops that get a voice on top, share of synthetic ones."""
 
-    quietest: float = -12.0
+    quietest: float = -16.0
     loudest: float = 3.0
     voice_over: float = 0.15
-    synthetic: float = 0.05
+    synthetic: float = 0.12
 
 
 def held_out(name: str) -> bool:
@@ -153,6 +153,25 @@ class Pool:
         """[size, n]: the batch of this step."""
         rng = np.random.default_rng((seed, step))
         return np.stack([self.crop(n, rng) for _ in range(size)])
+
+    def pairs(self, size: int, n: int, seed: int, step: int) -> Samples:
+        """[size, 2, n]: left and right of recordings with two channels; from (seed, step) alone."""
+        rng = np.random.default_rng((seed, step))
+        return np.stack([self._pair(n, rng) for _ in range(size)])
+
+    def _pair(self, n: int, rng: np.random.Generator) -> Samples:
+        """[2, n]; where no recording has two channels and n samples, of two crops the second is in both channels."""
+        tracks = [t for some, _ in self.domains.values() for t in some if len(t) == 2 and t.shape[1] > n]
+        if tracks:
+            lengths = np.array([t.shape[1] for t in tracks], float)
+            track = tracks[int(rng.choice(len(tracks), p=lengths / lengths.sum()))]
+            start = int(rng.integers(0, track.shape[1] - n))
+            both = track[:, start : start + n].astype(np.float32) / 32768
+        else:
+            one, other = self.crop(n, rng), self.crop(n, rng)
+            both = np.stack([one + other, np.float32(rng.uniform(-1, 1)) * one + other]) / 2
+        gain = 10 ** (rng.uniform(self.mix.quietest, self.mix.loudest) / 20)
+        return (gain * both[:: rng.choice([-1, 1])]).astype(np.float32)  # as often mirrored
 
     def batches(self, size: int, n: int, seed: int, first: int, *, workers: int = 1) -> Generator[Samples, None, None]:
         """The batches of steps `first`, `first` + 1, ..., made ahead by threads; close it when done."""

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rvqcodec.codec.decoding import Decoder, Span
+from rvqcodec.codec.encoding import Encoder
+from rvqcodec.container import Header
 from rvqcodec.models.interface import Model
 from rvqcodec.report.metrics import PERCEPTUAL, measure, missing
 from rvqcodec.training.data import held_out, mapped
@@ -23,12 +26,15 @@ class HeldOutClip:
 
 
 def reconstruct(model: Model, samples: Samples, n_q: int) -> Samples:
-    """samples [N] -> what n_q codebooks keep of them [N]."""
-    encoder = model.encoder(1, n_q)
-    codes = np.concatenate([encoder.push(samples[None], more=True), encoder.flush()], 2)
-    decoder = model.decoder(1, precision="float32")
-    sound = np.concatenate([decoder.push(codes, n_q, more=True), decoder.flush()], 1)
-    return sound[0, model.facts.pre_skip :][: len(samples)]
+    """samples [N] -> what n_q codebooks a frame, in the mean, keep of them [N]."""
+    header = Header.of(
+        model.facts, sample_rate=model.facts.model_rate, channels=1, total_n_q=n_q, n_samples=len(samples)
+    )
+    encoder, decoder = Encoder(model, header), Decoder(model, header, Span(header), precision="float32")
+    chunks = [*encoder.push(samples[None], more=True), *encoder.flush()]
+    sound = [decoder.push(chunk, more=True) for chunk in chunks]
+    decoded: Samples = np.concatenate([*sound, *decoder.flush(len(samples))], 1)[0]
+    return decoded
 
 
 def figures(model: Model, clips: Sequence[HeldOutClip], n_q: Sequence[int]) -> list[dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +11,7 @@ from rvqcodec.models.rvq44 import search
 from rvqcodec.models.rvq44.coders import Searched
 from rvqcodec.models.rvq44.envelope import on_steps
 from rvqcodec.models.rvq44.network import Network
+from rvqcodec.models.rvq44.onset import LOUDEST, QUIETEST
 from rvqcodec.models.rvq44.quantize import LatentQuantizer
 
 ROUNDS = 8
@@ -17,6 +19,7 @@ CHUNK = 16384  # vectors that are worked on at once
 ROWS = 1024  # ... that are compared with all entries at once: the distances stay in the cache
 REMAINDER_WEIGHT = 0.2  # importance of the envelope remainders beside the coefficients
 REFIT_FRAMES, REFIT_ROUNDS, REFIT_SWEEPS = 300_000, 4, 3
+MADE_ONSETS, ONSET_ROUNDS = 12_000, 10
 PRIOR = 20  # frames that an entry's old place counts for
 
 
@@ -70,7 +73,7 @@ def start_quantizer(quantizer: LatentQuantizer, latent: Tensor, weight: Tensor, 
 
 @torch.no_grad()
 def start_from_data(network: Network, crops: Callable[[int], Tensor], few: int, more: int, frames: int) -> None:
-    """Set the envelope's mean and all codebooks from few + more batches of crops [B, (S + 1) * sub_frame] (S even).
+    """Set the envelope's mean and all codebooks from few + more batches of crops [B, (S + 2) * sub_frame] (S even).
 
     The waveform codebooks are made from `few` of them and polished with the rest, `few` at a time: high-dimensional
     entries overfit the crops they were made from; more crops help.
@@ -84,11 +87,12 @@ def start_from_data(network: Network, crops: Callable[[int], Tensor], few: int, 
     start_quantizer(network.envelope_quantizer, flat, envelope_weight, frames)
     refit(network.envelope_quantizer, flat, config.envelope_step)
     # The waveform's latents depend on the envelope's codes.
-    coder = Searched(network.quantizers, config.envelope_codebooks)
+    coder = Searched(network.quantizers)
+    start_onsets(network, crops, few)
 
     def latents(first: int, last: int) -> Tensor:
         return torch.cat(
-            [network.encode([crops(i)], coder)[0].waveform_latent.flatten(0, 1) for i in range(first, last)]
+            [network.encode([crops(i)], coder)[0].shape.waveform_latent.flatten(0, 1) for i in range(first, last)]
         )
 
     flat = latents(0, few)
@@ -128,18 +132,53 @@ def refit(quantizer: LatentQuantizer, latent: Tensor, step: float) -> None:
     for _ in range(REFIT_ROUNDS):
         some = latent[torch.randperm(len(latent), device=latent.device)[:REFIT_FRAMES]]
         count = len(quantizer.stages)
+        weight = torch.ones_like(some) if quantizer.weigh is None else quantizer.weigh(some[None])[0]
         codes = torch.cat([quantizer.encode(part[None], count)[0] for part in some.split(CHUNK // 4)], 1)
         left = some - sum(F.embedding(c, s.entries) for c, s in zip(codes, quantizer.stages, strict=True))
         for _ in range(REFIT_SWEEPS):
             for chosen, stage in zip(codes, quantizer.stages, strict=True):
                 left += F.embedding(chosen, stage.entries)
-                number = torch.bincount(chosen, minlength=len(stage.entries))[:, None]
-                total = torch.index_add(stage.entries * PRIOR, 0, chosen, left)
-                stage.entries.copy_(total / (number + PRIOR))
+                number = torch.full_like(stage.entries, PRIOR).index_add_(0, chosen, weight)
+                total = torch.index_add(stage.entries * PRIOR, 0, chosen, left * weight)
+                stage.entries.copy_(total / number)
                 left -= F.embedding(chosen, stage.entries)
     for stage in quantizer.stages:
         stage.entries.copy_(on_steps(stage.entries, step))
         stage.total.copy_(stage.entries * stage.usage[:, None])
+
+
+@torch.no_grad()
+def start_onsets(network: Network, crops: Callable[[int], Tensor], count: int) -> None:
+    """Set the shapes of onsets from those of `count` batches of crops and from made ones, by k-means."""
+    onset, coder, found = network.onset, Searched(network.quantizers), []
+    for i in range(count):
+        shape = network.shapes([crops(i)], coder)[0]
+        flags = onset.flags(network.levels(shape.envelope.codes))
+        powers = onset.powers(network.inverse(onset.treble(shape.coefficients)))
+        found.append(onset.shape(powers, onset.reference(network.amplitude(shape.quantized)))[flags])
+    vectors = torch.cat([*found, made_onsets(network, MADE_ONSETS)])
+    entries = vectors[torch.randperm(len(vectors), device=vectors.device)[: len(onset.entries)]].clone()
+    weight = onset.weights(vectors)
+    for _ in range(ONSET_ROUNDS):
+        onset.entries[: len(entries)] = entries
+        index = torch.cat([onset.encode(part) for part in vectors.split(ROWS)])
+        number = torch.zeros_like(onset.entries).index_add_(0, index, weight)
+        total = torch.zeros_like(onset.entries).index_add_(0, index, vectors * weight)
+        entries = torch.where(number > 0, total / number.clamp_min(1e-9), onset.entries)
+    onset.entries.copy_(entries.half())
+
+
+def made_onsets(network: Network, count: int) -> Tensor:
+    """[count, slots]: shapes of attacks that decay, at any place in a frame, for there are few in recordings."""
+    c, rng = network.config, np.random.default_rng(3)
+    t, shapes = np.arange(c.hop) / c.sample_rate, []
+    for _ in range(count):
+        since = t - rng.uniform(0, c.hop / c.sample_rate)
+        decay, rise = np.exp(-2 * since.clip(0) / 10 ** rng.uniform(-3, -1.2)), 10 ** rng.uniform(-5, -3)
+        power = 10 ** rng.uniform(-6, -2) + (since >= 0) * decay * (1 - np.exp(-since.clip(0) / rise)) + 1e-12
+        slots = np.log10(power.reshape(c.onset_slots, -1).mean(1) / power.mean())
+        shapes.append(slots + rng.normal(0.15, 0.15) + rng.normal(0, 0.1, c.onset_slots))
+    return torch.tensor(np.array(shapes), dtype=torch.float32, device=network.device).clamp(QUIETEST / 10, LOUDEST / 10)
 
 
 def weights(network: Network) -> tuple[Tensor, Tensor]:

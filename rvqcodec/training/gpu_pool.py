@@ -58,6 +58,10 @@ class ResidentPool:
         """[size, n]: the batch of this step."""
         return self.made(self.plan(size, n, seed, step), n)
 
+    def pairs(self, size: int, n: int, seed: int, step: int) -> npt.NDArray[np.float32]:
+        """As `Pool.pairs`: they are few."""
+        return self.pool.pairs(size, n, seed, step)
+
     def batches(self, size: int, n: int, seed: int, first: int, *, workers: int = 1) -> Generator[Tensor, None, None]:
         """The batches of steps `first`, `first` + 1, ...; threads make the plans ahead. Close it when done."""
         plans = made_ahead(lambda step: self.plan(size, n, seed, step), first, workers)

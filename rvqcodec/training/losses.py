@@ -1,4 +1,4 @@
-"""Distances that training minimizes: multi-scale mel, compressed complex spectrum, spectrum at unit level."""
+"""Distances that training minimizes: multi-scale mel, compressed and unit-level complex spectrum, band energies."""
 
 import functools
 import math
@@ -13,6 +13,9 @@ from rvqcodec.models.rvq44.layers import mel, mel_to_hz
 MEL_SCALES = {64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320, 4096: 40}  # window -> number of mel bands
 LONG, SHORT, WAVE = (512, 1024, 2048, 4096), (64, 128, 256), (512, 2048)  # windows that a step chooses from
 LONGEST = max(LONG)  # window, in samples: no crop may be shorter
+ENERGY_WINDOW, ENERGY_BANDS = 2048, 48
+LOUDNESS = 0.35  # exponent of a band's energy in its weight
+ENERGY_FLOOR = 1e-9  # mean power of a band under which its energy does not count
 FLOOR = 1e-5  # RMS of noise below which levels are not told apart: about what 16 bits can hold
 
 
@@ -98,6 +101,28 @@ def complex_distance(
     return ((mine[0] - goal[0]).abs().mean() + (mine[1] - goal[1]).abs().mean()) / 2
 
 
+def energy_distance(target: Tensor, other: Tensor, sample_rate: int) -> Tensor:
+    """Mean |log10| ratio of the energies of 48 mel bands, each over the whole of target and other [B, N].
+
+    Log distances of short windows are least where noise is too weak; linear power over time asks for all of it. Half
+    of the weight goes by loudness: else a loud band among silent ones, such as a hi-hat's, hardly counts.
+    """
+    filters = mel_filters(ENERGY_WINDOW, ENERGY_BANDS, sample_rate, target.device)
+
+    def bands(x: Tensor) -> Tensor:
+        real, imaginary = spectrum(x, ENERGY_WINDOW)
+        return (real.square() + imaginary.square()).mean(1) @ filters
+
+    with torch.no_grad():
+        goal = bands(target)
+        heard = (goal > ENERGY_FLOOR).float()
+        loudness = heard * goal.pow(LOUDNESS)
+        shares = heard / heard.sum(1, keepdim=True).clamp_min(1)
+        weight = shares + loudness / loudness.sum(1, keepdim=True).clamp_min(1e-9)
+    ratio = ((bands(other) + ENERGY_FLOOR) / (goal + ENERGY_FLOOR)).log10()
+    return 0.5 * (ratio.abs() * weight).sum(1).mean()
+
+
 def at_unit_level(s: tuple[Tensor, Tensor], reference: Tensor) -> tuple[Tensor, Tensor]:
     """A spectrum scaled by one over the RMS of `reference` [B, N], so that quiet crops count like loud ones."""
     gain = 1 / (reference.square().mean(-1).sqrt() + 1e-3)[:, None, None]
@@ -107,7 +132,7 @@ def at_unit_level(s: tuple[Tensor, Tensor], reference: Tensor) -> tuple[Tensor, 
 def some_distances(
     target: Tensor, plain: Tensor, full: Tensor, rng: np.random.Generator, sample_rate: int
 ) -> dict[str, Tensor]:
-    """mel, waveform and spectrum: the losses of a step, each at one or two windows chosen at random.
+    """mel, waveform, spectrum and energy: the losses of a step, all but the last at windows chosen at random.
 
     target, plain (the waveform part alone) and full (with noise) are [B, N]. On a CPU all scales at once would be
     half the cost of a step.
@@ -116,10 +141,12 @@ def some_distances(
     with torch.no_grad():
         goal = {n: spectrum(target, n) for n in {long, short, wave}}
     made, quick = spectrum(full, long), spectrum(full, short)
-    unit = [at_unit_level(s, target) for s in (goal[long], made)]
+    # Noise makes a complex difference larger at any level, so this one does not train the noise: it would mute it.
+    unit = [at_unit_level(s, target) for s in (goal[long], spectrum(plain + (full - plain).detach(), long))]
     mels = mel_distance(goal[long], made, sample_rate) + mel_distance(goal[short], quick, sample_rate)
     return {
         "mel": mels / 2,
         "waveform": complex_distance(goal[wave], spectrum(plain, wave), 0.5, 1e-4),
         "spectrum": complex_distance(unit[0], unit[1], 0.4, 1e-3),
+        "energy": energy_distance(target, full, sample_rate),
     }

@@ -27,9 +27,10 @@ class Options:
     weight_decay: float = 1e-2
     average: float = 0.999  # of the weights that are evaluated and shipped
     codebook_decay: float = 0.99
-    mel: float = 26.0
+    mel: float = 34.0
     waveform: float = 40.0
     spectrum: float = 10.0
+    energy: float = 15.0
     commitment: float = 16.0  # at 4 the latents ran away from codebooks of 32 dimensions
     adversarial: float = 0.0  # 0: no judges
     matching: float = 6.0
@@ -38,6 +39,7 @@ class Options:
     decoder_only: bool = False
     start_batches: int = 330  # of 32 crops, from which means and codebooks are set
     carrier_steps: int = 1500  # that make the decoder's noise, in a new run
+    stereo_steps: int = 160  # that make the table of a pair's parameters, in a new run
     seed: int = 0
     save_minutes: float = 5.0
     log_every: int = 50

@@ -5,7 +5,7 @@ import copy
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,15 @@ from rvqcodec.training.gpu_pool import ResidentPool, for_device, onto
 from rvqcodec.training.noise_table import flat_noise
 from rvqcodec.training.options import Options, RunState
 from rvqcodec.training.pace import bf16_pays, parts_by_rate
+from rvqcodec.training.stereo import LENGTH, start_stereo
 
-OFTEN = 8  # times as often as others half of all codebooks are what an item of a batch keeps
+# Mean numbers of codebooks of a crop: every one, and those of 1.5, 3, 6 and 12 kbps often.
+MEANS = (*range(1, 49), *(4, 6, 8, 12, 16, 24, 32) * 4, *(8, 16) * 8)
+SLOPES = 0.15, 0.6  # codebooks per decibel of a frame's level
+CONSTANT = 0.3  # share of the crops whose frames all have the same number
+DEEPEST = 50.0  # dB under the loudest frame below which all count alike
 START_CROPS, START_SUB_FRAMES = 32, 84
+START_PAIRS = 4  # sequences of a batch from which the table of a pair's parameters is set
 POLISH = 4.7  # batches that improve the codebooks for each that set them
 REVIVE_EVERY = 100  # steps
 GRADIENT_LIMIT = 50.0  # a few times what is usual: a single odd crop must not undo many steps
@@ -96,22 +102,29 @@ class Trainer:
 
     @property
     def samples(self) -> int:
-        """Length of a crop: one sub-frame more than the sub-frames, for the overlap of the windows."""
-        return (self.options.sub_frames + 1) * self.network.config.sub_frame
+        """Length of a crop: two sub-frames more than the sub-frames, which `Network.encode` wants before the first."""
+        return (self.options.sub_frames + 2) * self.network.config.sub_frame
 
     def start(self) -> None:
-        """Set codebooks and means from data, and make the decoder's noise."""
+        """Set codebooks, means and the table of a pair's parameters from data, and make the decoder's noise."""
         few = self.options.start_batches
         frames = self.options.batch * self.options.sub_frames // self.network.config.frame_sub_frames
         start_from_data(self.network, self.start_batch, few, round(POLISH * few), frames)
+        start_stereo(self.network, self.start_pairs, few, self.options.stereo_steps)
         carrier = self.network.decoder_carrier
         carrier.copy_(flat_noise(carrier, self.network.config.sample_rate, self.options.carrier_steps).half())
         self.average.load_state_dict(self.network.state_dict())
 
     def start_batch(self, index: int) -> Tensor:
         """Crops [START_CROPS, N] from which the start is made."""
-        n = (START_SUB_FRAMES + 1) * self.network.config.sub_frame
+        n = (START_SUB_FRAMES + 2) * self.network.config.sub_frame
         return onto(self.device, torch.as_tensor(self.pool.batch(START_CROPS, n, self.options.seed + 1, index)))
+
+    def start_pairs(self, index: int) -> Tensor:
+        """Left and right [START_PAIRS, 2, N] of LENGTH frames."""
+        c = self.network.config
+        n = (LENGTH * c.frame_sub_frames + 2) * c.sub_frame
+        return torch.as_tensor(self.pool.pairs(START_PAIRS, n, self.options.seed + 1, index)).to(self.device)
 
     # ---- checkpoints
 
@@ -202,25 +215,35 @@ class Trainer:
         by_steps = (p.step - p.run_start) / max(1, o.steps)
         return max(by_steps, p.seconds / 3600 / o.hours if o.hours else 0.0)
 
-    def codebooks_kept(self, rng: np.random.Generator) -> Tensor:
-        """n_q [batch]: a random number for half of the batch, all for the rest."""
-        most, half = self.network.config.max_n_q, self.options.batch // 2
-        n_q = np.full(self.options.batch, most)
-        n_q[:half] = rng.choice((*range(1, most + 1), *(max(1, most // 2),) * OFTEN), half)
-        return onto(self.device, torch.from_numpy(n_q))
+    @torch.no_grad()
+    def codebooks_kept(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """x [B, N] -> n_q [B, T]: a random mean for each crop, in most of them more for loud frames, as in a file."""
+        network, c, size = self.network, self.network.config, len(x)
+        level = network.frame_level(network.amplitude(network.analyse(x)[0]))
+        level = 20 * level.log10()
+        level = level.maximum(level.amax(1, keepdim=True) - DEEPEST)
+        means = np.minimum(rng.choice(MEANS, size), c.max_n_q)
+        slopes = rng.uniform(*SLOPES, size) * (rng.random(size) > CONSTANT)
+        least = np.where(means < 6, c.base_codebooks, c.envelope_codebooks)
+        mean, slope, low = (onto(self.device, torch.from_numpy(v))[:, None] for v in (means, slopes, least))
+        wanted = mean + slope * (level - level.mean(1, keepdim=True))
+        wanted = torch.where(slope > 0, wanted.round().maximum(low), mean)
+        return wanted.clamp_max(c.max_n_q).long()
 
     def reconstruct(self, x: Tensor, n_q: Tensor, first: int) -> tuple[Tensor, Tensor, Encoded[Quantized]]:
-        """x [B, N] -> coded part alone, with noise (both [B, N - 2 sub_frame]), and what was coded."""
+        """x [B, N], n_q [B, T] -> coded part alone, with noise (both [B, N - 3 sub_frame]), and what was coded."""
         network, config = self.network, self.network.config
         with torch.set_grad_enabled(not self.options.decoder_only):
             parts = network.encode([x], Trained(network.quantizers, n_q, self.options.codebook_decay))[0]
-        envelope = by_sub_frame(parts.envelope.latent, config.frame_sub_frames)
+        envelope = by_sub_frame(parts.shape.envelope.latent, config.frame_sub_frames)
         latent = network.unpack(by_sub_frame(parts.waveform.latent, config.frame_sub_frames), envelope)
-        made = network.synthesize(latent, envelope, n_q[:, None].expand(-1, envelope.shape[1]))
+        onset = torch.where(parts.onsets & (n_q > config.envelope_codebooks), parts.onset_codes + 1, 0)
+        made = network.synthesize(latent, envelope, n_q, onset)
         noise = network.noise(first, len(x) * envelope.shape[1]).view_as(made.coefficients)
-        both = torch.cat([made.coefficients, made.coefficients + made.noise_amplitude * noise])
-        plain, full = network.sound(both)[:, config.sub_frame :].chunk(2)
-        return plain, full, parts
+        noisy = replace(made, coefficients=made.coefficients + made.noise_amplitude * noise)
+        with torch.autocast(self.device.type, enabled=False):
+            plain, full = network.sound_without_onsets(made), network.sound(noisy)
+        return plain[:, config.sub_frame :], full[:, config.sub_frame :], parts
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         """One update of codec (and judges); the losses, for the log, still on the device: nothing waits for them.
@@ -232,16 +255,16 @@ class Trainer:
         rng = np.random.default_rng((o.seed, p.step, 1))
         x = onto(self.device, batch)
         self.set_rates()
-        n_q = self.codebooks_kept(rng)
+        n_q = self.codebooks_kept(x, rng)
         self.network.train(not o.decoder_only)
         with self.part("network"), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             plain, full, parts = self.reconstruct(x, n_q, int(rng.integers(1 << 24)))
         sub = self.network.config.sub_frame
-        target = x[:, sub : sub + full.shape[1]]
+        target = x[:, 2 * sub : 2 * sub + full.shape[1]]
         leaves = [plain.detach().requires_grad_(), full.detach().requires_grad_()]
         with self.part("losses"):
             values = losses.some_distances(target, leaves[0], leaves[1], rng, self.network.config.sample_rate)
-            loss = o.mel * values["mel"] + o.waveform * values["waveform"] + o.spectrum * values["spectrum"]
+            loss = torch.stack([getattr(o, name) * value for name, value in values.items()]).sum()
             loss.backward()
         if o.adversarial > 0:
             with self.part("discriminators"):
@@ -249,7 +272,7 @@ class Trainer:
         with self.part("network"):
             ends, gradients = [plain, full], [leaf.grad for leaf in leaves]
             if not o.decoder_only:
-                values["commitment"] = parts.envelope.commitment + parts.waveform.commitment
+                values["commitment"] = parts.shape.envelope.commitment + parts.waveform.commitment
                 ends, gradients = [*ends, o.commitment * values["commitment"]], [*gradients, None]
             self.optimizer.zero_grad()
             torch.autograd.backward(ends, gradients)
@@ -302,5 +325,5 @@ class Trainer:
     def revive(self, parts: Encoded[Quantized]) -> int:
         """Restart entries that nothing chose for long; how many they were."""
         fewest = 0.015 * self.options.batch * self.options.sub_frames / self.network.config.codebook_size
-        replaced = self.network.envelope_quantizer.revive(parts.envelope_latent, fewest)
-        return replaced + self.network.waveform_quantizer.revive(parts.waveform_latent, fewest)
+        replaced = self.network.envelope_quantizer.revive(parts.shape.latent, fewest)
+        return replaced + self.network.waveform_quantizer.revive(parts.shape.waveform_latent, fewest)

@@ -13,7 +13,8 @@ from rvqcodec.codes.describe import as_dict, describe
 from rvqcodec.codes.edit import Joiner, cut, trim
 from rvqcodec.codes.verify import verify
 from rvqcodec.container import Chunk, Damage, Reader, Writer
-from rvqcodec.container.blocks import CHUNK, CRC, END, END_SIZE, MARK, fields_size, parse_fields
+from rvqcodec.container.blocks import CHUNK, CRC, END, END_SIZE, MARK
+from rvqcodec.container.chunks import fields_size, parse_fields
 from rvqcodec.container.header import Header, header_size, parse_header
 from rvqcodec.errors import FormatError, RvqError
 

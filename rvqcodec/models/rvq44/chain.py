@@ -16,16 +16,17 @@ class Chain:
         self.lag = sum(block.future for block in self.blocks)  # sub-frames
         self.position = 0  # of the next sub-frame that is pushed
         self._pasts = [like.new_zeros(channels, b.past + b.future, b.bias.numel()) for b in self.blocks]
-        self._around = [Delay(self.lag) for _ in range(3)]
+        self._around: list[Delay] = []
 
-    def __call__(self, x: Tensor, latent: Tensor, envelope: Tensor, n_q: Tensor) -> tuple[Tensor, ...]:
+    def __call__(self, x: Tensor, *around: Tensor) -> tuple[Tensor, ...]:
         """x [C, S, D] and what goes around the blocks [C, S, ...] -> all of them, `lag` sub-frames later."""
+        self._around = self._around or [Delay(self.lag) for _ in around]
         first = self.position
         self.position += x.shape[1]
         for i, block in enumerate(self.blocks):
             first -= block.future
             x, self._pasts[i] = block.step(x, self._pasts[i], first)
-        return x, *(delay.push(one) for delay, one in zip(self._around, (latent, envelope, n_q), strict=True))
+        return x, *(delay.push(one) for delay, one in zip(self._around, around, strict=True))
 
 
 class Delay:

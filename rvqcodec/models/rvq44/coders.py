@@ -30,7 +30,7 @@ class Coder(Protocol[Result]):
     """Codes latents [B, T, L] of several windows; those of the envelope first."""
 
     def envelope(self, latents: Sequence[Tensor]) -> list[Result]: ...
-    def waveform(self, latents: Sequence[Tensor]) -> list[Result]: ...
+    def waveform(self, latents: Sequence[Tensor], onsets: Sequence[Tensor]) -> list[Result]: ...
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,23 @@ class Found:
 class Searched:
     """Searches codes as an encoder does, with the codebooks as they are now; several threads may share it.
 
-    The envelope always gets all its codes, since the waveform's depend on them; n_q of all are for the waveform
-    what is left.
+    n_q: codes of the waveform for every frame, where they are asked for with the envelope's (None: none).
     """
 
-    def __init__(self, quantizers: Quantizers, n_q: int) -> None:
+    def __init__(self, quantizers: Quantizers, n_q: int = 0) -> None:
         self._quantizers = quantizers
         self._searches = tuple(quantizer.search() for quantizer in quantizers)
-        self._shape_count = len(quantizers[0].codebooks)
-        self._detail_count = max(0, n_q - self._shape_count)
+        self._shape_count, self._detail_count = len(quantizers[0].codebooks), n_q
 
     def envelope(self, latents: Sequence[Tensor]) -> list[Found]:
         return _found(self._quantizers[0], self._searches[0], latents, self._shape_count)
 
-    def waveform(self, latents: Sequence[Tensor]) -> list[Found]:
+    def waveform(self, latents: Sequence[Tensor], onsets: Sequence[Tensor]) -> list[Found]:
         return _found(self._quantizers[1], self._searches[1], latents, self._detail_count)
+
+    def details(self, latents: Tensor, n_q: Sequence[int]) -> Tensor:
+        """Waveform latents [P, T, L] of P parts -> codes [P, K, T], n_q (falling) of each part, then zeros."""
+        return self._searches[1].encode(latents, n_q, len(latents))
 
 
 def _found(quantizer: LatentQuantizer, search: Search, latents: Sequence[Tensor], n_q: int) -> list[Found]:
@@ -75,7 +77,7 @@ def _found(quantizer: LatentQuantizer, search: Search, latents: Sequence[Tensor]
 class Trained:
     """Codes for a training step: by the nearest entries, with gradients, while a quantizer is in training mode.
 
-    n_q int64 [B]: how many codebooks each item of the batch keeps. decay: of the codebooks' moving averages.
+    n_q int64 [B, T]: how many codebooks each frame keeps. decay: of the codebooks' moving averages.
     """
 
     def __init__(self, quantizers: Quantizers, n_q: Tensor, decay: float = 0.99) -> None:
@@ -84,9 +86,9 @@ class Trained:
     def envelope(self, latents: Sequence[Tensor]) -> list[Quantized]:
         return [self._quantized(self._quantizers[0], latent, self._n_q) for latent in latents]
 
-    def waveform(self, latents: Sequence[Tensor]) -> list[Quantized]:
-        left = self._n_q - len(self._quantizers[0].codebooks)
-        return [self._quantized(self._quantizers[1], latent, left) for latent in latents]
+    def waveform(self, latents: Sequence[Tensor], onsets: Sequence[Tensor]) -> list[Quantized]:
+        left, quantizer = self._n_q - len(self._quantizers[0].codebooks), self._quantizers[1]
+        return [self._quantized(quantizer, x, left - flags.long()) for x, flags in zip(latents, onsets, strict=True)]
 
     def _quantized(self, quantizer: LatentQuantizer, latent: Tensor, n_q: Tensor) -> Quantized:
         if not quantizer.training:

@@ -27,6 +27,7 @@ class Config:
     top_hz: float  # centre of the highest band
     envelope_scale: float  # envelope values are natural logarithms of amplitudes times it
     envelope_codebooks: int  # the first ones of a frame
+    base_codebooks: int  # of them: those that every frame has, whatever the bitrate
     log_amplitude_least: float  # limits of a band's logarithm where it is made an amplitude
     log_amplitude_most: float
     # the coefficients
@@ -40,6 +41,11 @@ class Config:
     level_floor: float  # added to the frame level, so that silence is not blown up
     flat_rms: float  # of a flattened coefficient, well below the envelope's values: it keeps loud corrections small
     importance_hz: float  # a coefficient at frequency f counts 1 / (1 + f / importance_hz)
+    # onsets
+    onset_slots: int  # of a frame's temporal envelope
+    onset_band: int  # lowest band whose level makes an onset
+    onset_coefficient: int  # lowest MDCT coefficient that is shaped
+    onset_rise: float  # dB by which the level jumps at least
     # codebooks
     max_n_q: int
     codebook_size: int
@@ -53,7 +59,6 @@ class Config:
     block_past: int  # sub-frames that a network block sees before and after the one it works on
     block_future: int
     carrier_length: int  # sub-frames after which the noise repeats
-    noise_share: float  # power of the coefficients' noise-like part against the band's mean power
     smooth_window: int  # coefficients over which decoded power is averaged before noise fills up what is missing
 
     @property
@@ -86,6 +91,8 @@ class Config:
             pre_skip=self.pre_skip,
             code_bits=self.code_bits,
             max_n_q=self.max_n_q,
+            first_n_q=self.base_codebooks,
+            side=(1, 1 + self.max_n_q - self.envelope_codebooks),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,6 +107,7 @@ NEW = Config(
     top_hz=20000.0,
     envelope_scale=0.5,
     envelope_codebooks=4,
+    base_codebooks=2,
     log_amplitude_least=-11.0,
     log_amplitude_most=3.0,
     coefficients=480,
@@ -112,7 +120,11 @@ NEW = Config(
     level_floor=1e-3,
     flat_rms=0.1,
     importance_hz=1000.0,
-    max_n_q=32,
+    onset_slots=42,
+    onset_band=7,
+    onset_coefficient=27,
+    onset_rise=12.0,
+    max_n_q=48,
     codebook_size=1024,
     codebook_dim=32,
     wide_codebooks=4,
@@ -123,7 +135,6 @@ NEW = Config(
     block_past=5,
     block_future=1,
     carrier_length=256,
-    noise_share=0.74,
     smooth_window=11,
 )
 """What training makes, where nobody asks for something else."""

@@ -11,8 +11,10 @@ from torch import nn
 
 from rvqcodec.models.interface import Counts
 from rvqcodec.models.rvq44.chain import Chain
-from rvqcodec.models.rvq44.layers import Block, overlap_add
+from rvqcodec.models.rvq44.layers import Block
 from rvqcodec.models.rvq44.network import Network
+from rvqcodec.models.rvq44.pair import PairDecoder
+from rvqcodec.models.rvq44.timing import WAIT
 from rvqcodec.models.rvq44.workers import merged
 from rvqcodec.types import Codes, Samples
 
@@ -53,20 +55,29 @@ class StreamDecoder:
     """Codes to samples at the model's rate (see `interface.Decoder`).
 
     start_frame: absolute position of the first frame that will be pushed (for the noise); what comes before it is
-    taken as silence, so a reader that seeks begins `context` frames early and drops their samples. bf16: the blocks'
-    products of matrices are in bf16, from weights that are cast here, once.
+    taken as silence, so a reader that seeks begins `context` frames early and drops their samples. Nobody knows whether
+    such a first frame has an onset, so it is heard as noise with the right envelope: the wrong reading of its other
+    codes was up to 10 dB too loud. bf16: the blocks' products of matrices are in bf16, from weights that are cast here,
+    once.
     """
 
-    def __init__(self, network: Network, channels: int, *, start_frame: int = 0, bf16: bool = False) -> None:
+    def __init__(
+        self, network: Network, channels: int, *, paired: bool = False, start_frame: int = 0, bf16: bool = False
+    ) -> None:
         config = network.config
         self.network, self.channels = network, channels
         self._merged = merged(network.device)
         blocks = [block for block in network.decoder_net if isinstance(block, Block)]
         like = network.envelope_mean
-        self._chain = Chain([in_bf16(block) for block in blocks] if bf16 else blocks, channels, like)
-        self._tail = like.new_zeros(channels, config.sub_frame)
+        own = 1 if paired else channels  # channels that the network makes
+        self._chain = Chain([in_bf16(block) for block in blocks] if bf16 else blocks, own, like)
+        self._pair = PairDecoder(network, self._chain.lag) if paired else None
+        self._before = like.new_zeros(channels, 1, config.sub_frame)  # coefficients of the sub-frame before
+        self._levels: torch.Tensor | None = None  # of the last two sub-frames
+        self._unsure = start_frame > 0  # of the first frame's onset
         self._position = start_frame * config.frame_sub_frames - self._chain.lag  # of the next output, in sub-frames
-        self._early = self._chain.lag  # sub-frames that come out before the first frame that was pushed
+        # sub-frames that come out before the first frame that was pushed
+        self._early = self._chain.lag + (WAIT * config.frame_sub_frames if paired else 0)
         self._codes, self._counts = self._empty(0)  # frames that wait for their window, and their n_q
         self._frames = 0
         self._samples = 0
@@ -89,6 +100,10 @@ class StreamDecoder:
         rows, _ = self._empty(codes.shape[2])
         kept = min(codes.shape[1], config.max_n_q)
         rows[:, :kept] = codes[:, :kept]
+        if self._unsure and codes.shape[2]:
+            counts = counts.copy()
+            counts[:, 0] = counts[:, 0].clip(max=config.envelope_codebooks)
+            self._unsure = False
         self._frames += codes.shape[2]
         return self._take(rows, counts, self._merged if more else 1)
 
@@ -124,11 +139,19 @@ class StreamDecoder:
     def _window(self, codes: Codes, counts: npt.NDArray[np.int64]) -> Samples:
         """One window of codes [C, max_n_q, frames] with their n_q [C, frames] -> samples [C, up to frames * hop]."""
         most = int(counts.max())
-        device = self._tail.device
+        device = self._before.device
         x = torch.from_numpy(codes[:, :most].astype(np.int64)).to(device)
         n_q = torch.from_numpy(np.ascontiguousarray(counts)).to(device)
-        coefficients = self.network.decode(x, n_q, self._position, self._chain)
-        self._position += coefficients.shape[1]
-        samples, self._tail = overlap_add(self.network.transform.inverse(coefficients), self._tail)
-        skip, self._early = self._early, max(0, self._early - coefficients.shape[1])
+        coded = slice(0, 1) if self._pair else slice(None)  # channels that the network makes
+        parts = self.network.dequantize(x[coded], n_q[coded], self._levels)
+        made = self.network.decode(parts, n_q[coded], self._position, self._chain)
+        self._levels = self.network.levels(x[coded], n_q[coded])[:, -2:]
+        if self._pair is not None:
+            made = self._pair.push(made, x[1], n_q[1])
+        count = made.coefficients.shape[1]
+        self._position += count
+        sound = self.network.sound if made.onset.any() else self.network.sound_without_onsets
+        samples = sound(made, self._before)
+        self._before = made.coefficients[:, -1:]
+        skip, self._early = self._early, max(0, self._early - count)
         return samples[:, skip * self.network.config.sub_frame :].cpu().numpy()

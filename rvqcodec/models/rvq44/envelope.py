@@ -7,8 +7,10 @@ from torch import Tensor, nn
 from rvqcodec.models.rvq44.config import Config
 
 NEIGHBOURS = 4  # bands on either side that a band is compared with
-PROMINENT = 18.0, 30.0  # dB above its neighbours from which a band counts more, and from which it counts most
-MOST = 5.0  # weight of the most prominent bands in the search
+# Between which dB a band's weight in the search changes, and by how much at most.
+PROMINENT, MOST_PROMINENT = (18.0, 30.0), 4.0  # above its neighbours
+QUIET, LESS_QUIET = (10.0, 50.0), 0.75  # below the loudest band, levels against the corpus' mean spectrum
+LOUD, MOST_LOUD = (0.0, 10.0), 2.0  # below the band of most power
 
 
 def on_steps(entries: Tensor, step: float) -> Tensor:
@@ -26,24 +28,34 @@ def by_sub_frame(x: Tensor, sub_frames: int) -> Tensor:
     return x.reshape(x.shape[0], -1, x.shape[2] // sub_frames)
 
 
-class Prominence:
-    """Weights of the squared errors in an envelope's search: more where a band stands out, as a pure tone's does.
+class Emphasis:
+    """Weights of the squared errors in an envelope's search: what is loud or stands out must have the right level.
 
-    With equal weights, the band of a pure tone came out up to 16 dB wrong because the search favoured the silent bands
-    beside it. Few bands of recordings stand out so far.
+    With equal weights a pure tone's band came out up to 16 dB wrong and loud noise with steep edges 3 to 11 dB too
+    quiet, because the search favoured the many silent bands beside them.
     """
 
     def __init__(self, config: Config) -> None:
         self.bands, self.scale, self.sub_frames = config.bands, config.envelope_scale, config.frame_sub_frames
 
-    def __call__(self, latent: Tensor) -> Tensor:
-        """latent [B, T, sub_frames * bands] -> weights, of the same shape."""
+    def __call__(self, latent: Tensor, mean: Tensor) -> Tensor:
+        """latent [B, T, sub_frames * bands], the envelope's mean [bands] -> weights, of the latent's shape."""
         levels = by_sub_frame(latent, self.sub_frames)
         wide = F.pad(levels, (NEIGHBOURS, NEIGHBOURS), mode="replicate")
         around = sum(wide[..., i : i + self.bands] for i in range(2 * NEIGHBOURS + 1)) / (2 * NEIGHBOURS + 1)
-        decibels = (levels - around) * (8.686 / self.scale)
-        low, high = PROMINENT
-        return by_frame(1 + (MOST - 1) * ((decibels - low) / (high - low)).clamp(0, 1), self.sub_frames)
+        decibels = 8.686 / self.scale
+        prominent = ramp((levels - around) * decibels, PROMINENT)
+        quiet = ramp((levels.amax(-1, keepdim=True) - levels) * decibels, QUIET)
+        power = levels + mean * self.scale
+        loud = 1 - ramp((power.amax(-1, keepdim=True) - power) * decibels, LOUD)
+        weight = (1 + MOST_PROMINENT * prominent) * (1 - LESS_QUIET * quiet) * (1 + MOST_LOUD * loud)
+        return by_frame(weight, self.sub_frames)
+
+
+def ramp(x: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """0 up to the lower bound, 1 from the upper bound on."""
+    low, high = bounds
+    return ((x - low) / (high - low)).clamp(0, 1)
 
 
 class Order(nn.Module):

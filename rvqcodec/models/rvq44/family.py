@@ -48,19 +48,21 @@ class Rvq44:
 
     @property
     def context(self) -> int:
-        return timing.context(self.network.config)
+        return timing.context(self.network.config, paired=True)
 
     @property
     def lookahead(self) -> int:
-        return timing.lookahead(self.network.config)
+        return timing.lookahead(self.network.config, paired=True)
 
-    def encoder(self, channels: int, n_q: int) -> "StreamEncoder":
+    def encoder(self, channels: int, *, paired: bool = False) -> "StreamEncoder":
         from rvqcodec.models.rvq44.encoder import StreamEncoder
 
-        return StreamEncoder(self.network, channels, n_q)
+        return StreamEncoder(self.network, channels, paired=paired)
 
-    def decoder(self, channels: int, *, start_frame: int = 0, precision: str = "auto") -> "StreamDecoder":
+    def decoder(
+        self, channels: int, *, paired: bool = False, start_frame: int = 0, precision: str = "auto"
+    ) -> "StreamDecoder":
         from rvqcodec.models.rvq44.decoder import StreamDecoder, takes_bf16
 
         bf16 = takes_bf16(precision, self.network.device)
-        return StreamDecoder(self.network, channels, start_frame=start_frame, bf16=bf16)
+        return StreamDecoder(self.network, channels, paired=paired, start_frame=start_frame, bf16=bf16)

@@ -1,10 +1,11 @@
 """The network: `Network`, which starts as a classical transform codec that training improves.
 
-    encode   analyse -> envelope codebooks -> waveform_latent -> waveform codebooks
+    encode   analyse -> envelope codebooks -> onsets, waveform latents -> waveform codebooks
              band powers and MDCT coefficients; the coefficients flattened by the quantized envelope and the frame's
              level, the largest of them (so the envelope says) packed in falling order
-    decode   dequantize -> synthesize -> noise added; `sound` is the inverse transform
-             codes -> envelope and unpacked latent -> network -> coefficients, corrected envelope, noise gains
+    decode   dequantize -> synthesize -> noise added -> sound
+             codes -> envelope, onsets and unpacked latent -> network -> coefficients, corrected envelope, noise gains;
+             then the inverse transform, and the treble of frames with onsets shaped
 
 Shapes: B recordings or coded channels, S sub-frames, T frames (S = sub_frames * T), K codebooks.
 The methods here work on whole sequences or on parts of them and keep no state; `encoder` and `decoder` keep it.
@@ -12,7 +13,7 @@ The methods here work on whole sequences or on parts of them and keep no state; 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from rvqcodec.models.rvq44.coders import Coder, Quantizers, Result
 from rvqcodec.models.rvq44.config import Config
-from rvqcodec.models.rvq44.envelope import Order, Prominence, by_frame, by_sub_frame
+from rvqcodec.models.rvq44.envelope import Emphasis, Order, by_frame, by_sub_frame
 from rvqcodec.models.rvq44.layers import (
     MDCT,
     Block,
@@ -31,42 +32,61 @@ from rvqcodec.models.rvq44.layers import (
     position_noise,
     start_as_identity,
 )
+from rvqcodec.models.rvq44.onset import Onsets
 from rvqcodec.models.rvq44.quantize import LatentQuantizer
 
 POWER_FLOOR = 1e-9  # of a coefficient: about -90 dB below full scale
 FLAT_LIMIT = 160  # of a weighted coefficient, in flat_rms: an onset that the envelope missed must not explode
+# Limits of what the network may change: it learned to mute noise that it takes for a tone, or whose edges are steep.
+NOISE_GAINS, LOW_NOISE_GAINS = (-0.9, 0.4), (-7.0, 0.4)  # logarithms, from 1 kHz on and below
+LARGEST_CORRECTION = 0.2  # of the envelope: 3.5 dB
+NOISE_WIDTH = 17  # coefficients over which the gain is smooth: left free, it gathered the noise on a comb
 # How codes are searched: wider comes closer, at the price of speed (weights/MODEL_CARD.md, "What was tried").
 ENVELOPE_WIDTH, WAVEFORM_WIDTH, WAVEFORM_AHEAD = 6, 4, 3
 
-Blocks: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
-"""Takes x through the blocks, and latent, envelope and n_q around them; in a stream all of it comes out later."""
+Blocks: TypeAlias = Callable[..., tuple[Tensor, ...]]
+"""Takes x through the blocks, and whatever else it is given around them; in a stream all of it comes out later."""
+
+
+@dataclass(frozen=True)
+class Shape(Generic[Result]):
+    """One window as far as it is known without its waveform codes.
+
+    envelope: its codes; latent [B, T, bands]: what they stand for, unquantized; quantized [B, S, bands];
+    waveform_latent [B, T, ...]: what the waveform codebooks quantize; coefficients [B, 1 + S, coefficients]: MDCT, with
+    the sub-frame before.
+    """
+
+    envelope: Result
+    latent: Tensor
+    quantized: Tensor
+    waveform_latent: Tensor
+    coefficients: Tensor
 
 
 @dataclass(frozen=True)
 class Encoded(Generic[Result]):
-    """What the coders made of the latents of one window, and the latents [B, T, ...] themselves."""
+    """What a whole recording became. onsets bool [B, T]: frames that have a code onset_codes int64 [B, T]."""
 
-    envelope: Result
+    shape: Shape[Result]
     waveform: Result
-    envelope_latent: Tensor
-    waveform_latent: Tensor
-
-    @property
-    def codes(self) -> Tensor:
-        """int64 [B, K, T], the envelope's codebooks first."""
-        return torch.cat([self.envelope.codes, self.waveform.codes], 1)
+    onsets: Tensor
+    onset_codes: Tensor
 
 
 @dataclass(frozen=True)
 class Synthesis:
     """What the decoder network says of S sub-frames, before the inverse transform.
 
-    coefficients, noise_amplitude [B, S, sub_frame]; n_q [B, S]: codebooks that were in use.
+    coefficients, noise_amplitude [B, S, sub_frame]; envelope [B, S, bands]; n_q [B, S]: codebooks that were in use;
+    onset [B, S]: code of the frame's onset and 1, or 0. Of a pair, all but the coefficients are of the main channel.
     """
 
     coefficients: Tensor
     noise_amplitude: Tensor
+    envelope: Tensor
     n_q: Tensor
+    onset: Tensor
 
 
 class Network(nn.Module):
@@ -83,6 +103,10 @@ class Network(nn.Module):
         # what codes mean: with the codebooks, the bitstream
         self.envelope_mean: Tensor
         self.register_buffer("envelope_mean", torch.zeros(c.bands))
+        self.emphasis = Emphasis(c)
+        self.onset = Onsets(c)
+        self.stereo_table: Tensor
+        self.register_buffer("stereo_table", torch.zeros(c.codebook_size, 2 * c.bands))
         both = c.frame_sub_frames * c.bands
         self.envelope_quantizer = LatentQuantizer(
             latent=both,
@@ -90,7 +114,7 @@ class Network(nn.Module):
             dims=[both] * c.envelope_codebooks,
             width=ENVELOPE_WIDTH,
             ahead=c.envelope_codebooks,
-            weigh=Prominence(c),
+            weigh=self._emphasis,
         )
         fine = c.max_n_q - c.envelope_codebooks
         self.waveform_quantizer = LatentQuantizer(
@@ -108,7 +132,7 @@ class Network(nn.Module):
             Block(dim=c.dim, expansion=c.expansion, past=c.block_past, future=c.block_future)
             for _ in range(c.decoder_blocks)
         )
-        self.decoder_out = nn.Linear(c.dim, c.bands + c.sub_frame)
+        self.decoder_out = nn.Linear(c.dim, c.bands + c.coefficients, bias=False)
         self.decoder_noise = nn.Linear(c.dim, c.sub_frame)
         self.decoder_carrier: Tensor
         self.register_buffer("decoder_carrier", position_noise(c.carrier_length, c.sub_frame).sign())
@@ -128,6 +152,12 @@ class Network(nn.Module):
         self.register_buffer("window", torch.hann_window(2 * c.sub_frame), persistent=False)
         self.register_buffer("smooth", smooth / smooth.sum(), persistent=False)
         self.register_buffer("importance", 1 / (1 + frequency / c.importance_hz), persistent=False)
+        limits = [LOW_NOISE_GAINS if f < 1000 else NOISE_GAINS for f in frequency.tolist()]
+        self.noise_gains: Tensor
+        self.audible: Tensor
+        # The highest band has no upper end; what noise would add to silence there nobody hears.
+        self.register_buffer("audible", ((c.top_hz + 500 - frequency) / 1000).clamp(0, 1), persistent=False)
+        self.register_buffer("noise_gains", torch.tensor(limits).t().contiguous(), persistent=False)
         self.order = Order(c, band_weights=self.band_weights, importance=self.importance)
         self._start_as_classical_codec(frequency)
 
@@ -141,38 +171,67 @@ class Network(nn.Module):
         return self.envelope_mean.device
 
     def _start_as_classical_codec(self, frequency: Tensor) -> None:
-        """The latent unchanged, zero corrections, noise gain 0.7 above 1 kHz (design: "The start decides")."""
+        """The latent unchanged, zero corrections, noise gain 0.9 above 1 kHz (design: "The start decides")."""
         start_as_identity(self.decoder_in.weight, min(self.decoder_in.weight.shape))
         start_as_identity(self.decoder_out.weight, self.config.bands)
-        for layer in (self.decoder_in.bias, self.decoder_out.bias, self.decoder_n_q.weight, self.decoder_noise.weight):
+        for layer in (self.decoder_in.bias, self.decoder_n_q.weight, self.decoder_noise.weight):
             nn.init.zeros_(layer)
         with torch.no_grad():
-            gain = math.log(0.7) + F.logsigmoid((frequency - 1000) / 250)
-            self.decoder_noise.bias.copy_(gain.clamp_min(-4))
+            gain = (math.log(0.9) + F.logsigmoid((frequency - 1000) / 250)).clamp_min(-4)
+            low, high = self.noise_gains
+            self.decoder_noise.bias.copy_(((gain - low) / (high - low)).clamp(0.01, 0.99).logit())
 
     # ---- encode
 
-    def encode(self, windows: Sequence[Tensor], coder: Coder[Result]) -> list[Encoded[Result]]:
-        """Windows of samples [B, (S + 1) * sub_frame] -> what `coder` makes of each; S is a whole number of frames.
+    def encode(self, recordings: Sequence[Tensor], coder: Coder[Result]) -> list[Encoded[Result]]:
+        """Whole recordings [B, (S + 2) * sub_frame], two sub-frames before the first included -> what they become."""
+        shapes = self.shapes(recordings, coder)
+        onsets = [self.onset.flags(self.levels(shape.envelope.codes)) for shape in shapes]
+        details = coder.waveform([shape.waveform_latent for shape in shapes], onsets)
+        return [
+            Encoded(shape, detail, flags, self.onset_codes(shape, flags))
+            for shape, detail, flags in zip(shapes, details, onsets, strict=True)
+        ]
 
-        The windows are analysed one by one; the coder gets them together, because a search is faster on many.
+    def shapes(self, windows: Sequence[Tensor], coder: Coder[Result]) -> list[Shape[Result]]:
+        """Windows of samples [B, (S + 2) * sub_frame] -> what `coder` makes of their envelopes, and what follows.
+
+        A window begins two sub-frames before the first of its S, a whole number of frames. Windows are analysed one by
+        one; the coder gets them together, because a search is faster on many.
         """
         size = self.config.frame_sub_frames
         analysed = [self.analyse(window) for window in windows]
         envelopes = [by_frame(envelope, size) for envelope, _ in analysed]
-        shapes = coder.envelope(envelopes)
-        latents = [
-            by_frame(self.waveform_latent(envelope, by_sub_frame(shape.full, size), coefficients), size)
-            for shape, (envelope, coefficients) in zip(shapes, analysed, strict=True)
-        ]
-        details = coder.waveform(latents)
-        return [Encoded(*parts) for parts in zip(shapes, details, envelopes, latents, strict=True)]
+        made = []
+        for coded, latent, (envelope, coefficients) in zip(coder.envelope(envelopes), envelopes, analysed, strict=True):
+            quantized = by_sub_frame(coded.full, size)
+            waveform = by_frame(self.waveform_latent(envelope, quantized, coefficients[:, 1:]), size)
+            made.append(Shape(coded, latent, quantized, waveform, coefficients))
+        return made
 
     def analyse(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """samples [B, (S + 1) * sub_frame] -> envelope [B, S, bands], MDCT coefficients [B, S, coefficients]."""
+        """samples [B, (S + 2) * sub_frame] -> envelope [B, S, bands], MDCT coefficients [B, 1 + S, coefficients]."""
         with exactly(samples.device):
             spans = self.spans(samples.float())
-            return self.envelope(spans), self.transform(spans, self.config.coefficients)
+            return self.envelope(spans[:, 1:]), self.transform(spans, self.config.coefficients)
+
+    def levels(self, codes: Tensor, n_q: Tensor | None = None) -> Tensor:
+        """Envelope codes [B, K, T] and how many of them count [B, T] (None: all) -> treble level [B, S].
+
+        From the codes that every frame has, so that it does not depend on the bitrate; unknown for a frame without.
+        """
+        count, size = self.config.base_codebooks, self.config.frame_sub_frames
+        n_q = torch.full((len(codes), codes.shape[2]), count, device=codes.device) if n_q is None else n_q
+        with exactly(codes.device):
+            level = self.onset.level(by_sub_frame(self.envelope_quantizer.decode(codes[:, :count], n_q), size))
+        return level.masked_fill((n_q < count).repeat_interleave(size, 1), torch.inf)
+
+    def onset_codes(self, shape: Shape[Result], onsets: Tensor) -> Tensor:
+        """Codes of the onsets of a window, bool [B, T] -> int64 [B, T], 0 where there is none."""
+        with exactly(onsets.device):
+            powers = self.onset.powers(self.inverse(self.onset.treble(shape.coefficients)))
+            reference = self.onset.reference(self.amplitude(shape.quantized))
+            return self.onset.encode(self.onset.shape(powers, reference)) * onsets
 
     def waveform_latent(self, envelope: Tensor, quantized: Tensor, coefficients: Tensor) -> Tensor:
         """envelope, quantized envelope [B, S, bands], coefficients [B, S, coefficients] -> [B, S, latent_dim].
@@ -198,6 +257,9 @@ class Network(nn.Module):
         bands = (power @ self.band_weights) / self.band_weights.sum(0)
         return self.config.envelope_scale * (0.5 * torch.log(bands + POWER_FLOOR) - self.envelope_mean)
 
+    def _emphasis(self, latent: Tensor) -> Tensor:
+        return self.emphasis(latent, self.envelope_mean)
+
     # ---- what encoder and decoder have in common
 
     def amplitude(self, envelope: Tensor) -> Tensor:
@@ -212,12 +274,18 @@ class Network(nn.Module):
         A^(1-p) times the frame's level: the level makes the waveform codebooks serve loud and quiet alike.
         """
         c = self.config
+        worth = (self.frame_level(amplitude).pow(c.level_exponent) / c.flat_rms).repeat_interleave(
+            c.frame_sub_frames, 1
+        )
+        return amplitude.pow(1 - c.flatten_exponent) * worth[..., None]
+
+    def frame_level(self, amplitude: Tensor) -> Tensor:
+        """amplitude [B, S, sub_frame] -> level of frames [B, T], by which their coefficients are divided."""
+        c = self.config
         weights = self.importance[: c.coefficients].square()
         power = amplitude[..., : c.coefficients].pow(2 * c.flatten_exponent) * weights
         count = c.frame_sub_frames * c.coded_coefficients
-        level = (by_frame(power, c.frame_sub_frames).sum(-1) / count).sqrt() + c.level_floor
-        worth = (level.pow(c.level_exponent) / c.flat_rms).repeat_interleave(c.frame_sub_frames, 1)
-        return amplitude.pow(1 - c.flatten_exponent) * worth[..., None]
+        return (by_frame(power, c.frame_sub_frames).sum(-1) / count).sqrt() + c.level_floor
 
     def places(self, quantized: Tensor) -> Tensor:
         """quantized envelope [B, S, bands] -> int64 [B, S, coded_coefficients]: which coefficients are coded."""
@@ -241,44 +309,71 @@ class Network(nn.Module):
 
     # ---- decode
 
-    def decode(self, codes: Tensor, n_q: Tensor, first: int, blocks: Blocks | None = None) -> Tensor:
-        """codes int64 [B, K, T], n_q int64 [B, T] -> MDCT coefficients [B, S, sub_frame], noise added.
+    def decode(self, parts: tuple[Tensor, ...], n_q: Tensor, first: int, blocks: Blocks | None = None) -> Synthesis:
+        """What `dequantize` gave, n_q int64 [B, T] -> MDCT coefficients, noise added.
 
         first: where the first sub-frame that comes out stands in the recording, for the noise; item b of the batch is
         coded channel b. blocks: what takes a stream through the blocks (None: all of it is here).
         """
-        latent, envelope = self.dequantize(codes, n_q)
-        made = self.synthesize(latent, envelope, n_q.repeat_interleave(self.config.frame_sub_frames, 1), blocks)
+        latent, envelope, onset = parts
+        made = self.synthesize(latent, envelope, n_q, onset, blocks)
         count = made.coefficients.shape[1]
-        noise = torch.stack([self.noise(first, count, channel=i) for i in range(len(codes))])
-        return (made.coefficients + made.noise_amplitude * noise) * (made.n_q > 0)[..., None]
+        noise = torch.stack([self.noise(first, count, channel=i) for i in range(len(n_q))])
+        coefficients = (made.coefficients + made.noise_amplitude * noise) * (made.n_q > 0)[..., None]
+        return replace(made, coefficients=coefficients)
 
-    def dequantize(self, codes: Tensor, n_q: Tensor) -> tuple[Tensor, Tensor]:
-        """codes [B, K, T], n_q [B, T] -> unpacked latent [B, S, bands + coefficients], envelope [B, S, bands]."""
+    def dequantize(self, codes: Tensor, n_q: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """codes [B, K, T], n_q [B, T] -> unpacked latent [B, S, bands + coefficients], envelope [B, S, bands], onset.
+
+        onset int64 [B, T]: the code and 1, or 0 where there is none. before: levels of two sub-frames before [B, 2].
+        """
         split, size = self.config.envelope_codebooks, self.config.frame_sub_frames
         envelope = by_sub_frame(self.envelope_quantizer.decode(codes[:, :split], n_q), size)
-        packed = self.waveform_quantizer.decode(codes[:, split:], n_q - split)
-        return self.unpack(by_sub_frame(packed, size), envelope), envelope
+        rest = codes[:, split:]
+        onsets = self.onset.flags(self.levels(codes, n_q), before) & (n_q > split)
+        onset = torch.where(onsets, rest[:, 0] + 1, 0) if rest.shape[1] else torch.zeros_like(n_q)
+        details = torch.where(onsets[:, None], F.pad(rest[:, 1:], (0, 0, 0, 1)), rest) if rest.shape[1] else rest
+        packed = self.waveform_quantizer.decode(details, n_q - split - onsets.long())
+        return self.unpack(by_sub_frame(packed, size), envelope), envelope, onset
 
-    def synthesize(self, latent: Tensor, envelope: Tensor, n_q: Tensor, blocks: Blocks | None = None) -> Synthesis:
-        """unpacked latent [B, S, bands + coefficients], envelope [B, S, bands], n_q [B, S] -> what is made of them."""
+    def synthesize(
+        self, latent: Tensor, envelope: Tensor, n_q: Tensor, onset: Tensor, blocks: Blocks | None = None
+    ) -> Synthesis:
+        """Unpacked latent [B, S, bands + coefficients], envelope [B, S, bands], n_q, onset [B, T] -> their sound."""
         c = self.config
+        n_q, onset = (x.repeat_interleave(c.frame_sub_frames, 1) for x in (n_q, onset))
         x = torch.cat([latent[..., : c.bands], envelope, latent[..., c.bands :]], -1)
         x = self.decoder_in(x) + self.decoder_n_q(n_q)
-        x, latent, envelope, n_q = (blocks or self.all_blocks)(x, latent, envelope, n_q)
-        out, gain = self.decoder_out(x).float(), self.decoder_noise(x).float().clamp(-7, 2).exp()
-        direct = latent[..., c.bands :] * self.decoder_direct
-        flat = out[..., c.bands :] + F.pad(direct, (0, c.sub_frame - c.coefficients))
-        coefficients = flat * self.scale(self.amplitude(envelope))
-        amplitude = self.amplitude(envelope + out[..., : c.bands])
-        left = c.noise_share * amplitude.square() - self.smoothed(coefficients.square())
-        return Synthesis(coefficients, gain * left.clamp_min(1e-12).sqrt(), n_q)
+        x, latent, envelope, n_q, onset = (blocks or self.all_blocks)(x, latent, envelope, n_q, onset)
+        out, steps = self.decoder_out(x).float(), box(self.decoder_noise(x).float(), NOISE_WIDTH).sigmoid()
+        with torch.autocast(x.device.type, enabled=False):  # levels need float32
+            coded, envelope = latent[..., c.bands :].float(), envelope.float()
+            # Only what was coded: elsewhere the network would put lines that do not move, a comb in place of noise.
+            flat = (out[..., c.bands :] + coded * self.decoder_direct) * (coded != 0)
+            coefficients = F.pad(flat, (0, c.sub_frame - c.coefficients)) * self.scale(self.amplitude(envelope))
+            correction = LARGEST_CORRECTION * torch.tanh(out[..., : c.bands] / LARGEST_CORRECTION)
+            amplitude = self.amplitude(envelope + correction)
+            low, high = self.noise_gains
+            gain = (low + (high - low) * steps).exp() * self.audible
+            missing = self.missing(amplitude.square(), coefficients.square())
+        return Synthesis(coefficients, gain * (missing + 1e-14).sqrt(), envelope, n_q, onset)
 
     def all_blocks(self, x: Tensor, *around: Tensor) -> tuple[Tensor, ...]:
         """x [B, S, dim] through the blocks, silence before and after it; the rest as it is."""
         for block in self.decoder_net:
             x = block(x)
         return x, *around
+
+    def missing(self, wanted: Tensor, power: Tensor) -> Tensor:
+        """Power that coefficients should have, and what is coded of it [B, S, sub_frame] -> power that is missing.
+
+        It lies where little is coded, and is in a band never more than the band lacks: so a tone that is coded gets no
+        noise around it, and noise gets all its power.
+        """
+        empty = (wanted - self.smoothed(power)).clamp_min(0)
+        bands = self.band_weights
+        lacking = ((wanted - power) @ bands).clamp_min(0) / (empty @ bands + 1e-12)
+        return empty * (lacking.clamp_max(1) @ bands.t())
 
     def smoothed(self, power: Tensor) -> Tensor:
         """[B, S, sub_frame] -> the same, averaged over neighbouring coefficients (Hann window)."""
@@ -290,10 +385,31 @@ class Network(nn.Module):
             sums = torch.addcmul(sums, pair, weight)
         return sums
 
-    def sound(self, coefficients: Tensor) -> Tensor:
-        """coefficients [B, S, sub_frame] -> samples [B, S * sub_frame], the first sub_frame of them not complete."""
+    def inverse(self, coefficients: Tensor) -> Tensor:
+        """MDCT coefficients [B, 1 + S, sub_frame], with the sub-frame before -> samples [B, S * sub_frame]."""
         spans = self.transform.inverse(coefficients)
-        return overlap_add(spans, spans.new_zeros(len(spans), self.config.sub_frame))[0]
+        return overlap_add(spans[:, 1:], spans[:, 0, self.config.sub_frame :])[0]
+
+    def sound(self, made: Synthesis, before: Tensor | None = None) -> Tensor:
+        """Decoded sub-frames -> samples [B, S * sub_frame].
+
+        before: coefficients [B, 1, sub_frame] of the sub-frame before; without them the first sub_frame samples are not
+        complete.
+        """
+        coefficients = self._after(before, made)
+        onset = made.onset[:, :: self.config.frame_sub_frames]
+        reference = self.onset.reference(self.amplitude(made.envelope))
+        treble = self.inverse(self.onset.treble(coefficients))
+        return self.onset.shaped(self.inverse(coefficients), treble, onset, reference)
+
+    def sound_without_onsets(self, made: Synthesis, before: Tensor | None = None) -> Tensor:
+        """As `sound`, at half the cost, where there are no onsets or they are not to be heard."""
+        return self.inverse(self._after(before, made))
+
+    def _after(self, before: Tensor | None, made: Synthesis) -> Tensor:
+        """Coefficients [B, 1 + S, sub_frame], with those of the sub-frame before (None: silence)."""
+        before = torch.zeros_like(made.coefficients[:, :1]) if before is None else before
+        return torch.cat([before, made.coefficients], 1)
 
     def noise(self, first: int, count: int, *, channel: int = 0) -> Tensor:
         """Noise [count, sub_frame] of a coded channel for sub-frames first .. first + count - 1.
@@ -304,3 +420,10 @@ class Network(nn.Module):
         length = len(self.decoder_carrier)
         begin = first + (channel % 2 * 4 + channel // 2) * length // 8
         return self.decoder_carrier[torch.arange(begin, begin + count, device=self.decoder_carrier.device) % length]
+
+
+def box(x: Tensor, width: int) -> Tensor:
+    """[..., n] -> means of `width` (odd) neighbours, the ends going on as they are."""
+    half = width // 2
+    sums = F.pad(x, (half + 1, half), mode="replicate").cumsum(-1)
+    return (sums[..., width:] - sums[..., :-width]) / width

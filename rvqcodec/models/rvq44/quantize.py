@@ -71,6 +71,11 @@ class Quantized:
     commitment: Tensor
 
 
+def per_frame(n_q: Tensor, shape: Sequence[int]) -> Tensor:
+    """n_q [B] or [B, T] -> [B, T] of the given shape."""
+    return n_q if n_q.ndim == 2 else n_q[:, None].expand(*shape)
+
+
 class LatentQuantizer(nn.Module):
     """A chain of codebooks, each on what the ones before left over. Source: SoundStream (Zeghidour et al., 2021)."""
 
@@ -113,17 +118,18 @@ class LatentQuantizer(nn.Module):
         return torch.cat(entries, -1) @ torch.cat([s.project_out.weight for s in stages], 1).t()
 
     def quantize(self, latent: Tensor, n_q: Tensor) -> Quantized:
-        """latent [B, T, L], n_q int64 [B] -> as an encoder would quantize it: no gradients, codebooks unchanged."""
+        """latent [B, T, L], n_q int64 [B] or [B, T] -> as an encoder quantizes it: nothing follows, no gradients."""
         with torch.autocast(latent.device.type, enabled=False):
             codes = self.encode(latent.float(), len(self.codebooks))
             shape = codes.shape[::2]
-            used = self.decode(codes, n_q[:, None].expand(shape))
+            used = self.decode(codes, per_frame(n_q, shape))
             full = self.decode(codes, torch.full(shape, codes.shape[1], device=codes.device))
         return Quantized(used, full, codes, used.new_zeros(()))
 
     def forward(self, latent: Tensor, n_q: Tensor, decay: float) -> Quantized:
-        """Training pass, by the nearest entry. latent [B, T, L], n_q int64 [B]: how many codebooks each item keeps."""
+        """Training pass, by the nearest entry. latent [B, T, L]; n_q int64 [B] or [B, T]: codebooks that are kept."""
         shape = latent.shape
+        n_q = per_frame(n_q, shape[:2])
         residual = latent.float()
         used, full = torch.zeros_like(residual), torch.zeros_like(residual)
         commitment = residual.new_zeros(())
@@ -137,10 +143,10 @@ class LatentQuantizer(nn.Module):
                 codebook.follow(flat, index, decay)
             stage = codebook.project_out(encoded + (entries - encoded).detach())
             keep = (n_q > k).float()
-            used = used + stage * keep[:, None, None]
+            used = used + stage * keep[..., None]
             full = full + stage
             residual = residual - stage
-            commitment = commitment + ((encoded - entries).square().mean((1, 2)) * keep).mean()
+            commitment = commitment + ((encoded - entries).square().mean(2) * keep).mean()
             codes.append(index.view(shape[:2]))
         return Quantized(used, full, torch.stack(codes, 1), commitment)
 

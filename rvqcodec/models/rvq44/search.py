@@ -41,47 +41,75 @@ class Search:
         self.squares = [e.square() for e in self.entries] if weigh else []
         self.dims = [len(e) for e in self.entries]
         self.project_in = torch.cat([stage.project_in.weight for stage in stages]).t().contiguous()
-        # Precomputed effect of choosing an entry on all later projections, so the search never needs the full latent.
-        after, self.coupling = 0, []
-        for stage, dim in zip(stages, self.dims, strict=True):
-            after += dim
-            self.coupling.append((self.project_in[:, after:].t() @ stage.project_out.weight).t().contiguous())
+        self.project_out = [stage.project_out.weight for stage in stages]
+        self._coupling: dict[int, Tensor] = {}
+
+    def coupling(self, k: int) -> Tensor:
+        """Effect of choosing an entry of codebook k on all later projections, so that no search needs the full latent.
+
+        Made when it is first needed: few codebooks may be wanted.
+        """
+        found = self._coupling.get(k)
+        if found is None:
+            after = sum(self.dims[: k + 1])
+            found = (self.project_in[:, after:].t() @ self.project_out[k]).t().contiguous()
+            self._coupling[k] = found
+        return found
 
     @torch.no_grad()
-    def encode(self, latent: Tensor, n_q: int, parts: int = 1) -> Tensor:
-        """latent [B, T, L] -> codes int64 [B, n_q, T].
+    def encode(self, latent: Tensor, n_q: int | Sequence[int], parts: int = 1) -> Tensor:
+        """latent [B, T, L] -> codes int64 [B, K, T], K the most that are wanted.
 
-        parts: B is a multiple of it, and the codes of each part are bit for bit what they are without the others.
+        n_q: codes wanted, one number or one a part, falling; codes beyond it are zero. parts: B is a multiple of it,
+        and the codes of each part are bit for bit what they are without the others.
         """
         shape = latent.shape[:2]
-        last = min(len(self.entries), n_q + self.ahead) if n_q else 0
-        first = self.project_in[:, : sum(self.dims[:last])]
+        wanted = [n_q] * parts if isinstance(n_q, int) else list(n_q)
+        assert len(wanted) == parts
+        assert wanted == sorted(wanted, reverse=True)
+        last = [min(len(self.entries), k + self.ahead) if k else 0 for k in wanted]
+        size = shape[0] * shape[1] // parts
+        found = torch.zeros(size * parts, wanted[0], dtype=torch.int64, device=latent.device)
+        first = self.project_in[:, : sum(self.dims[: last[0]])]
         left = torch.cat([x @ first for x in latent.flatten(0, 1).chunk(parts)])  # [n * chains, dims]
         weight = self.weigh(latent).flatten(0, 1) if self.weigh else None
-        n = len(left)
-        cost = left.new_zeros(n, 1)
-        open_codes = torch.zeros(n, 1, 0, dtype=torch.int64, device=latent.device)  # [n, chains, not decided]
-        codes = []
-        for k in range(last):
+        cost = left.new_zeros(len(left), 1)
+        open_codes = torch.zeros(len(left), 1, 0, dtype=torch.int64, device=latent.device)  # [n, chains, not decided]
+        active, decided = parts, 0
+        for k in range(last[0]):
+            still = sum(k < one for one in last)
+            if still < active:  # the last parts have all that they want
+                self._close(found, open_codes, size * still, decided)
+                active, n = still, size * still
+                left, cost, open_codes = left[: n * cost.shape[1]], cost[:n], open_codes[:n]
+                weight = None if weight is None else weight[:n]
+            n, chains = cost.shape
             encoded, left = left[:, : self.dims[k]], left[:, self.dims[k] :]
-            chains = cost.shape[1]
-            cost, parent, code = self._best(encoded, cost, k, parts, weight)
+            cost, parent, code = self._best(encoded, cost, k, active, weight)
             rows = (parent + torch.arange(0, n * chains, chains, device=latent.device)[:, None]).flatten()
             if left.shape[1]:
                 entry = F.embedding(code.flatten(), self.entries[k].t())
                 left = left.index_select(0, rows)
-                for x, e in zip(left.chunk(parts), entry.chunk(parts), strict=True):
-                    x.addmm_(e, self.coupling[k][:, : left.shape[1]], alpha=-1)
+                for x, e in zip(left.chunk(active), entry.chunk(active), strict=True):
+                    x.addmm_(e, self.coupling(k)[:, : left.shape[1]], alpha=-1)
             earlier = open_codes.flatten(0, 1).index_select(0, rows).view(*code.shape, -1)
             open_codes = torch.cat([earlier, code[..., None]], 2)
             if open_codes.shape[2] > self.ahead:
-                decided = open_codes[:, :1, 0]
-                codes.append(decided[:, 0])
-                cost = cost.masked_fill(open_codes[:, :, 0] != decided, torch.inf)
+                chosen = open_codes[:, :1, 0]
+                found[:n, decided] = chosen[:, 0]
+                decided += 1
+                cost = cost.masked_fill(open_codes[:, :, 0] != chosen, torch.inf)
                 open_codes = open_codes[:, :, 1:]
-        codes += open_codes[:, 0].unbind(1)
-        found = torch.stack(codes[:n_q], 1) if n_q else open_codes[:, 0]
-        return found.view(*shape, n_q).transpose(1, 2)
+        self._close(found, open_codes, 0, decided)
+        kept = torch.tensor(wanted, device=latent.device).repeat_interleave(size)
+        found *= torch.arange(wanted[0], device=latent.device) < kept[:, None]
+        return found.view(*shape, wanted[0]).transpose(1, 2)
+
+    @staticmethod
+    def _close(found: Tensor, open_codes: Tensor, begin: int, decided: int) -> None:
+        """Decide all open codes [n, chains, open] from row `begin` on: those of the cheapest chain."""
+        count = min(open_codes.shape[2], found.shape[1] - decided)
+        found[begin : len(open_codes), decided : decided + count] = open_codes[begin:, 0, :count]
 
     def _best(
         self, encoded: Tensor, cost: Tensor, k: int, parts: int, weight: Tensor | None

@@ -1,0 +1,104 @@
+"""Onsets: the temporal envelope of a frame whose level jumps, so that an attack is neither smeared nor heard early.
+
+A frame whose coarse envelope jumps has one code more: the powers of its treble in slots of 0.6 ms. What the decoder
+makes of the treble is scaled to them. Whether there is such a code follows from codes that every frame has, so nothing
+else says it.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rvqcodec.models.rvq44.config import Config
+from rvqcodec.models.rvq44.envelope import by_frame
+
+QUIETEST, LOUDEST = -50.0, 20.0  # dB of a slot against the loudest window around
+GAINS = 1e-3, 10.0  # by which a slot is scaled
+RAMP = 9  # samples over which the gain moves from slot to slot
+
+
+class Onsets(nn.Module):
+    """Finds frames with onsets, and their codes; shapes the treble of decoded frames. Part of what codes mean."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        c = config
+        assert c.hop % c.onset_slots == 0, "slots must fill a frame"
+        self.entries: Tensor
+        self.register_buffer("entries", torch.zeros(c.codebook_size, c.onset_slots))  # dB / 10
+        self.config = c
+
+    def level(self, coarse: Tensor) -> Tensor:
+        """coarse envelope [B, S, bands], quantized by the codebooks that all frames have -> treble level [B, S].
+
+        A sum of logarithms in multiples of envelope_step: exact, so that every machine finds the same frames.
+        """
+        return (coarse[..., self.config.onset_band :].double() / self.config.envelope_step).round().sum(-1)
+
+    def flags(self, levels: Tensor, before: Tensor | None = None) -> Tensor:
+        """levels [B, S] of the sub-frames of whole frames, and of the two before [B, 2] -> bool [B, T]: with onsets.
+
+        Levels that nobody knows are infinite, for nothing jumps from there. before: None at the start of a stream.
+        """
+        c = self.config
+        before = torch.full_like(levels[:, :2], torch.inf) if before is None else before
+        levels = torch.cat([before, levels], 1)
+        rise = c.onset_rise / 8.686 * c.envelope_scale / c.envelope_step * (c.bands - c.onset_band)
+        jump = levels[:, 2:] - torch.minimum(levels[:, 1:-1], levels[:, :-2]) > rise
+        return by_frame(jump[..., None], c.frame_sub_frames).any(-1)
+
+    def reference(self, amplitude: Tensor) -> Tensor:
+        """amplitude [B, S, sub_frame], S even -> treble power per sample of each frame's louder window [B, S / 2]."""
+        c = self.config
+        power = amplitude[..., c.onset_coefficient :].square().sum(-1, keepdim=True) / c.sub_frame
+        return by_frame(power, c.frame_sub_frames).amax(-1)
+
+    def treble(self, coefficients: Tensor) -> Tensor:
+        """MDCT coefficients [B, S, F] -> those that are shaped, the others zero [B, S, sub_frame]."""
+        c = self.config
+        kept = coefficients[..., c.onset_coefficient :]
+        return F.pad(kept, (c.onset_coefficient, c.sub_frame - coefficients.shape[2]))
+
+    def powers(self, treble: Tensor) -> Tensor:
+        """treble [B, T * hop] samples -> mean power in slots [B, T, slots]."""
+        c = self.config
+        frames = treble.shape[1] // c.hop
+        return treble.reshape(len(treble), frames, c.onset_slots, c.hop // c.onset_slots).square().mean(-1)
+
+    def shape(self, powers: Tensor, reference: Tensor) -> Tensor:
+        """powers [B, T, slots], reference [B, T] -> what is coded [B, T, slots], dB / 10."""
+        ratio = (powers + 1e-12) / (reference[..., None] + 1e-12)
+        return torch.log10(ratio).clamp(QUIETEST / 10, LOUDEST / 10)
+
+    def weights(self, shape: Tensor) -> Tensor:
+        """shape [..., slots] -> weights of its errors: loud slots count, silence before them too."""
+        return 10 ** (0.3 * (shape - shape.amax(-1, keepdim=True))) + 0.1
+
+    def encode(self, shape: Tensor) -> Tensor:
+        """shape [..., slots] -> codes int64 [...]."""
+        weight = self.weights(shape)
+        return (weight @ self.entries.square().t() - 2 * (weight * shape) @ self.entries.t()).argmin(-1)
+
+    def gains(self, codes: Tensor, reference: Tensor, treble: Tensor) -> Tensor:
+        """codes int64 [n], reference [n], treble [n, hop] as decoded -> gain of each sample [n, hop]."""
+        c = self.config
+        wanted = reference[:, None] * 10 ** F.embedding(codes, self.entries)
+        made = F.pad(self.powers(treble)[:, 0], (1, 1), mode="replicate")
+        smooth = 0.25 * made[:, :-2] + 0.5 * made[:, 1:-1] + 0.25 * made[:, 2:]
+        gain = (wanted / (smooth + 1e-12)).sqrt().clamp(*GAINS)
+        steps = F.pad(gain.repeat_interleave(c.hop // c.onset_slots, 1), (RAMP // 2, RAMP // 2), mode="replicate")
+        return F.avg_pool1d(steps[:, None], RAMP, 1)[:, 0]
+
+    def shaped(self, samples: Tensor, treble: Tensor, onset: Tensor, reference: Tensor) -> Tensor:
+        """Samples and their treble [C, T * hop]; onset (code and 1, or 0), reference [B, T] -> samples, shaped.
+
+        B is C, or 1: then the gains of the first channel are those of all.
+        """
+        hop = self.config.hop
+        high = treble.unflatten(1, (-1, hop))
+        with torch.no_grad():
+            led = high[: len(onset)].flatten(0, 1)
+            gains = self.gains((onset - 1).clamp_min(0).flatten(), reference.flatten(), led)
+            change = ((gains - 1) * (onset > 0).view(-1, 1)).view(*onset.shape, hop)
+        shaped: Tensor = samples + (change * high).flatten(1)
+        return shaped
