@@ -12,7 +12,8 @@ from rvqcodec.models.rvq44.coders import Found, Searched, Trained
 from rvqcodec.models.rvq44.config import NEW, Config
 from rvqcodec.models.rvq44.family import Rvq44
 from rvqcodec.models.rvq44.layers import Block
-from rvqcodec.models.rvq44.network import Encoded, Network
+from rvqcodec.models.rvq44.network import Network
+from rvqcodec.models.rvq44.parts import Encoded
 from rvqcodec.models.rvq44.quantize import Quantized
 from rvqcodec.training.from_data import made_onsets
 

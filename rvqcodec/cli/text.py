@@ -10,7 +10,7 @@ def as_text(description: Description) -> list[str]:
     """A description as lines for people, control characters escaped."""
     d, h = description, description.header
     longest = f"{h.frames_per_chunk} frames, {h.seconds(h.frames_per_chunk):.2f} s"
-    channels = {"mono": "mono", "mid-side": "stereo (mid and side)"}.get(h.coding, f"{h.channels} channels")
+    channels = {"mono": "mono", "mid-side": "stereo (main and second)"}.get(h.coding, f"{h.channels} channels")
     rows = [
         ("model", f"{h.model_id}, weights {h.weights_hash.hex()}"),
         ("audio", f"{clock(d.seconds)} ({d.n_samples:,} samples), {h.sample_rate:,} Hz, {channels}"),
@@ -57,7 +57,7 @@ def printable(text: str) -> str:
 
 
 def _shares(d: Description) -> str:
-    names = {"mono": ("mono",), "mid-side": ("mid", "side")}.get(
+    names = {"mono": ("mono",), "mid-side": ("main", "second")}.get(
         d.header.coding, tuple(f"channel {c + 1}" for c in range(d.header.channels))
     )
     parts = []

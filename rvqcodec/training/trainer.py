@@ -19,7 +19,8 @@ from rvqcodec.models.rvq44.config import Config
 from rvqcodec.models.rvq44.envelope import by_sub_frame
 from rvqcodec.models.rvq44.family import Rvq44
 from rvqcodec.models.rvq44.layers import Block
-from rvqcodec.models.rvq44.network import Encoded, Network
+from rvqcodec.models.rvq44.network import Network
+from rvqcodec.models.rvq44.parts import Encoded
 from rvqcodec.models.rvq44.quantize import Quantized
 from rvqcodec.training import checkpoint, losses
 from rvqcodec.training.data import Pool

@@ -4,7 +4,7 @@ Reverse water-filling (Cover & Thomas, Elements of Information Theory, 10.3.3): 
 the variances that the quantized envelope lets expect, errors count less in loud frames, and a common level of noise is
 sought at which all of them need REFERENCE codes a frame. What each frame then needs is its share. Codes are fewer or
 more than that at other bitrates, shares stay: so a trimmed file is one encoded at the lower bitrate.
-Figures: `../shared/design/bits.md`, section 4, and CHANGELOG.
+Figures: weights/MODEL_CARD.md, "What was tried".
 """
 
 from typing import TYPE_CHECKING

@@ -17,8 +17,9 @@ from torch import Tensor
 from rvqcodec.models.rvq44 import demand
 from rvqcodec.models.rvq44.coders import Found, Searched
 from rvqcodec.models.rvq44.envelope import by_frame, by_sub_frame
-from rvqcodec.models.rvq44.network import Network, Shape
+from rvqcodec.models.rvq44.network import Network
 from rvqcodec.models.rvq44.pair import PairEncoder
+from rvqcodec.models.rvq44.parts import Shape
 from rvqcodec.models.rvq44.workers import GROUP, Workers, merged, one_core_each
 from rvqcodec.types import Codes, Samples
 

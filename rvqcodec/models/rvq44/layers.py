@@ -163,3 +163,10 @@ def exactly(device: torch.device) -> Iterator[None]:
     """Within it there are no gradients, and products are of float32 even where training runs in bf16."""
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         yield
+
+
+def box(x: Tensor, width: int) -> Tensor:
+    """[..., n] -> means of `width` (odd) neighbours, the ends going on as they are."""
+    half = width // 2
+    sums = F.pad(x, (half + 1, half), mode="replicate").cumsum(-1)
+    return (sums[..., width:] - sums[..., :-width]) / width

@@ -13,8 +13,8 @@ The methods here work on whole sequences or on parts of them and keep no state; 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Generic, TypeAlias
+from dataclasses import replace
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -27,12 +27,14 @@ from rvqcodec.models.rvq44.layers import (
     MDCT,
     Block,
     band_matrix,
+    box,
     exactly,
     overlap_add,
     position_noise,
     start_as_identity,
 )
 from rvqcodec.models.rvq44.onset import Onsets
+from rvqcodec.models.rvq44.parts import Encoded, Shape, Synthesis
 from rvqcodec.models.rvq44.quantize import LatentQuantizer
 
 POWER_FLOOR = 1e-9  # of a coefficient: about -90 dB below full scale
@@ -46,47 +48,6 @@ ENVELOPE_WIDTH, WAVEFORM_WIDTH, WAVEFORM_AHEAD = 6, 4, 3
 
 Blocks: TypeAlias = Callable[..., tuple[Tensor, ...]]
 """Takes x through the blocks, and whatever else it is given around them; in a stream all of it comes out later."""
-
-
-@dataclass(frozen=True)
-class Shape(Generic[Result]):
-    """One window as far as it is known without its waveform codes.
-
-    envelope: its codes; latent [B, T, bands]: what they stand for, unquantized; quantized [B, S, bands];
-    waveform_latent [B, T, ...]: what the waveform codebooks quantize; coefficients [B, 1 + S, coefficients]: MDCT, with
-    the sub-frame before.
-    """
-
-    envelope: Result
-    latent: Tensor
-    quantized: Tensor
-    waveform_latent: Tensor
-    coefficients: Tensor
-
-
-@dataclass(frozen=True)
-class Encoded(Generic[Result]):
-    """What a whole recording became. onsets bool [B, T]: frames that have a code onset_codes int64 [B, T]."""
-
-    shape: Shape[Result]
-    waveform: Result
-    onsets: Tensor
-    onset_codes: Tensor
-
-
-@dataclass(frozen=True)
-class Synthesis:
-    """What the decoder network says of S sub-frames, before the inverse transform.
-
-    coefficients, noise_amplitude [B, S, sub_frame]; envelope [B, S, bands]; n_q [B, S]: codebooks that were in use;
-    onset [B, S]: code of the frame's onset and 1, or 0. Of a pair, all but the coefficients are of the main channel.
-    """
-
-    coefficients: Tensor
-    noise_amplitude: Tensor
-    envelope: Tensor
-    n_q: Tensor
-    onset: Tensor
 
 
 class Network(nn.Module):
@@ -420,10 +381,3 @@ class Network(nn.Module):
         length = len(self.decoder_carrier)
         begin = first + (channel % 2 * 4 + channel // 2) * length // 8
         return self.decoder_carrier[torch.arange(begin, begin + count, device=self.decoder_carrier.device) % length]
-
-
-def box(x: Tensor, width: int) -> Tensor:
-    """[..., n] -> means of `width` (odd) neighbours, the ends going on as they are."""
-    half = width // 2
-    sums = F.pad(x, (half + 1, half), mode="replicate").cumsum(-1)
-    return (sums[..., width:] - sums[..., :-width]) / width

@@ -14,7 +14,8 @@ from rvqcodec.models.rvq44 import stereo
 from rvqcodec.models.rvq44.chain import Delay
 from rvqcodec.models.rvq44.coders import Found
 from rvqcodec.models.rvq44.envelope import by_frame, by_sub_frame
-from rvqcodec.models.rvq44.network import Network, Shape, Synthesis
+from rvqcodec.models.rvq44.network import Network
+from rvqcodec.models.rvq44.parts import Shape, Synthesis
 from rvqcodec.models.rvq44.timing import WAIT
 
 RHO_STEPS = 16  # a radian, in which rho is looked up: a table makes the envelope the same on every machine
