@@ -60,15 +60,7 @@ from rvqcodec.types import Progress
     help="Of the network's products; auto takes bf16 where the CPU has instructions for it.",
 )
 @click.option("-r", "--recursive", is_flag=True, help="Take the .rvq files in folders, and below.")
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Files to decode at the same time.",
-)
+@options.jobs("decode")
 @options.FORCE
 @options.QUIET
 @guarded

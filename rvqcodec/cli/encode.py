@@ -57,15 +57,7 @@ from rvqcodec.types import Progress
     help="Sample format of --raw input.",
 )
 @click.option("-r", "--recursive", is_flag=True, help="Take the audio files in folders, and below.")
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Files to encode at the same time.",
-)
+@options.jobs("encode")
 @click.option("--constant", is_flag=True, help="Give every frame the same number of codes, however little it needs.")
 @click.option("--verify", is_flag=True, help="Read back what was written and compare.")
 @options.FORCE

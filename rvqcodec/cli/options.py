@@ -1,5 +1,8 @@
 """Options that several verbs have in common."""
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 from rvqcodec.cli.streams import STREAM
@@ -23,6 +26,19 @@ RESULT = click.option(
     show_default=True,
     help="Result: a file, or - for stdout.",
 )
+
+
+def jobs(verb: str) -> Callable[[Any], Any]:
+    """-j of a verb that takes many files."""
+    return click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help=f"Files to {verb} at the same time.",
+    )
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
