@@ -112,7 +112,7 @@ everything() {
         small=(--batch 2 --set sub_frames=28 --set log_every=1)
     fi
     part "audio" "$(share 4)" bash benchmarks/on_gpu.sh audio
-    part "tests that need CUDA" "$(share 3)" env RVQ_TEST_DEVICE="$DEVICE" \
+    part "tests that need CUDA" "$(share 3)" \
         "$PYTHON" -m pytest -p no:cacheprovider tests/test_cuda.py tests/test_training_gpu_pool.py --durations=5
     part "speed" "$(share 3)" "$PYTHON" benchmarks/speed.py --device "$DEVICE" --seconds "$seconds" \
         --repeats 1 --only "$sections" --out "$OUT/speed.json"

@@ -280,7 +280,9 @@ def count_operations(device: str) -> dict[str, float]:
     codes = np.zeros((1, n_q, windows * WINDOW), np.uint16)
     with one_core_each():  # a counter sees its own thread only
         with counters["encode"]:
-            model.encoder(1, n_q).push(samples)
+            encoder = model.encoder(1)
+            encoder.push(samples)
+            encoder.codes(np.full((1, encoder.ready), n_q))
         with counters["decode"]:
             model.decoder(1, precision="float32").push(codes, np.full(1, n_q))
     seconds = samples.shape[1] / model.facts.model_rate
