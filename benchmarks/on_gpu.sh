@@ -29,7 +29,9 @@ prepare() {
         if ((total + size <= most)); then
             cp "$file" "$CARRIED/audio/" && total=$((total + size))
         fi
-    done < <(find "$audio" -type f -name '*.opus' | LC_ALL=C sort | shuf --random-source=<(yes))
+    done < <(find "$audio" -type f -name '*.opus' | while read -r file; do
+        echo "$(basename "$file" | md5sum | cut -c 1-32) $file"
+    done | LC_ALL=C sort | cut -d ' ' -f 2-)
     PYTHONPATH=$PWD "$PYTHON" -m rvqcodec train pack "$CARRIED/audio" --to "$CARRIED/pieces" --piece "$PIECE"
     rm -r "$CARRIED/audio"
     local platforms=(manylinux_2_28_x86_64 manylinux_2_27_x86_64 manylinux_2_17_x86_64 manylinux2014_x86_64)
