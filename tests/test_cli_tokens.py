@@ -50,6 +50,14 @@ def test_rvq_there_and_back(run: Run, tmp_path: Path, coding: str, pattern: str,
     assert (tmp_path / "b.rvq").read_bytes() == data
 
 
+def test_layout_and_place_of_a_part_are_kept(run: Run, tmp_path: Path) -> None:
+    data = rvqfiles.make_file("discrete", 20, total_n_q=6, speakers=0xB, first_frame=700)
+    (tmp_path / "a.rvq").write_bytes(data)
+    run("encode", "a.rvq", "-o", "b.npz")
+    run("decode", "b.npz")
+    assert (tmp_path / "b.rvq").read_bytes() == data
+
+
 def test_what_is_printed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.rvq").write_bytes(rvqfiles.make_file("mono", 20, constant=True))
     result = run("encode", "a.rvq", "--pattern", "delay")

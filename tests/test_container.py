@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rvqfiles import CHANNELS, HEADER, make_chunks, make_file, make_header, write
+from rvqfiles import CHANNELS, FACTS, HEADER, make_chunks, make_file, make_header, write
 
 from rvqcodec.codes.describe import describe
 from rvqcodec.codes.edit import Joiner, cut_frames, trim
@@ -18,8 +18,10 @@ from rvqcodec.codes.verify import verify
 from rvqcodec.container import MAX_N_Q, Allocation, Chunk, Damage, Header, Reader, Writer, payloads, usable_tags
 from rvqcodec.container.allocation import constant
 from rvqcodec.container.chunks import MAX_BLOCK
+from rvqcodec.container.header import pack_header, parse_header
 from rvqcodec.container.payloads import Shape
 from rvqcodec.errors import FormatError, RvqError
+from rvqcodec.speakers import USUAL
 
 
 class Trickle(io.RawIOBase):
@@ -199,6 +201,7 @@ def test_round_trip(data: st.DataObject, coding: str, bits: int) -> None:
         model_id=data.draw(st.from_regex(r"[A-Za-z0-9._-]{1,32}", fullmatch=True)),
         weights_hash=data.draw(st.binary(min_size=8, max_size=8)),
         first_frame=data.draw(st.sampled_from([0, 0, 1, 2**32 - 1])),
+        speakers=data.draw(st.sampled_from([None, None, 0, 0x3, 0x4, 0x600, 0x20001])) if channels > 1 else None,
         tags=tuple(
             data.draw(
                 st.lists(
@@ -224,6 +227,18 @@ def test_round_trip(data: st.DataObject, coding: str, bits: int) -> None:
         assert same(list(reader), chunks)
         assert reader.n_samples == n_samples
         assert not reader.damaged
+
+
+def test_the_usual_layout_goes_without_saying() -> None:
+    for channels, mask in enumerate(USUAL, 1):
+        header = Header.of(FACTS, sample_rate=44100, channels=channels)
+        assert header.layout == mask
+        said = replace(header, speakers=mask)
+        assert (said, pack_header(said)) == (header, pack_header(header))
+        other = replace(header, speakers=0)
+        assert len(pack_header(other)) == len(pack_header(header)) + 7
+        assert parse_header(pack_header(other)).layout == 0
+        assert b"s\x04\x00" + bytes(4) in pack_header(other)
 
 
 @settings(max_examples=50, deadline=None)
@@ -262,6 +277,7 @@ def test_framing_and_demands_cost_little() -> None:
         ({"model_id": "a/b"}, 47), ({"model_id": ""}, 47), ({"first": 33}, 43), ({"most": 65}, 43), ({"most": 0}, 43),
         ({"code_bits": 17}, 22), ({"pre_skip": -1}, 20),
         ({"first_frame": -1}, None), ({"first_frame": 1 << 32}, None),
+        ({"speakers": -1}, None), ({"speakers": 3}, None), ({"speakers": 1 << 18}, None),
         ({"tags": (("", "x"),)}, None), ({"tags": (("A=B", "x"),)}, None), ({"tags": (("Ä", "x"),)}, None),
         ({"tags": (("A", "x\0"),)}, None), ({"tags": (("A", "\ud800"),)}, None),
         ({"tags": (("A", "x" * 65536),)}, None),

@@ -266,3 +266,11 @@ def test_shares_of_the_test_files_vary() -> None:
     shapes = {n_q for n_q, _ in flat(make_file("mid-side", 40))[0]}
     assert len(shapes) > 2
     assert len({n_q[0] for n_q in shapes} | {n_q[1] for n_q in shapes}) > 3
+
+
+def test_edits_keep_the_layout_and_never_mix_two() -> None:
+    quad, discrete = (make_file("discrete", channels=4, total_n_q=8, speakers=mask) for mask in (0x603, 0))
+    for data in (trimmed(quad, 4), piece(quad, 3000, 9000), frames_of(quad, 3, 9), joined(quad, quad)[0]):
+        assert Reader(io.BytesIO(data)).header.layout == 0x603
+    with pytest.raises(RvqError, match=r"has channel layout discrete, .* has quad\(side\): they must agree"):
+        joined(quad, discrete)

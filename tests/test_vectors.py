@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rvqcodec import speakers
 from rvqcodec.cli.text import as_text
 from rvqcodec.codes.describe import describe
 from rvqcodec.codes.verify import verify
@@ -75,6 +76,27 @@ def order_of(limits: list[tuple[int, int]], weights: list[int], demands: list[li
                 rank = weights[c] * SHARES[demand] * 65536 // (2 * k + 3)
                 ranked.append((k >= first, 0 if k < first else -rank, k, c, t))
     return [(c, k, t) for _, _, k, c, t in sorted(ranked)]
+
+
+USUAL = [0x4, 0x3, 0x7, 0x33, 0x37, 0x3F, 0x70F, 0x63F]
+
+
+def speakers_of(data: bytes) -> int:
+    """The channels' loudspeakers by the record `s`, or the usual ones."""
+    at, end, channels = 48 + data[47], number(data, 5, 2) - 4, data[9]
+    found, first = USUAL[channels - 1], at
+    while at < end:
+        kind, size = data[at], number(data, at + 1, 2)
+        if kind == ord("s"):
+            assert at == first or (data[first] == ord("f") and at == first + 7)
+            assert size == 4
+            found = number(data, at + 3, 4)
+            assert found != USUAL[channels - 1]
+            assert found < 1 << 18
+            assert f"{found:b}".count("1") <= channels
+        at += 3 + size
+    assert at == end
+    return found
 
 
 Chunks = list[tuple[int, int, int, list[list[int]], list[int]]]
@@ -179,6 +201,7 @@ def test_a_reader_made_from_the_specification_alone_agrees(name: str) -> None:
         ours.append((chunk.start_frame, chunk.frames, chunk.angle, chunk.n_q.tolist(), codes))
     assert ours == theirs
     assert reader.n_samples == n_samples
+    assert reader.header.layout == speakers_of(data)
 
 
 @pytest.mark.parametrize("name", [name for name in GOOD if "marks-in-codes" not in name])
@@ -248,6 +271,7 @@ def test_the_specification_states_the_rule() -> None:
     assert ", ".join(f"{share:,}" for share in SHARES) in text
     assert tuple(SHARES) == OURS
     assert f"{MAX_BLOCK:,} bytes" in text
+    assert ", ".join(f"{mask:X}" for mask in speakers.USUAL) + " in hexadecimal" in text
 
 
 def test_the_generator_makes_these_very_files_and_refuses_others(tmp_path: Path) -> None:

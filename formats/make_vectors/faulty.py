@@ -110,6 +110,16 @@ def faulty_headers() -> Iterator[Vector]:
          "two files for one content."),
         ("first-frame-late", b"a\x00\x00f\x04\x00\x01\x02\x03\x04", at + 3, "first frame", "A first frame behind "
          "another record."),
+        ("speakers-short", b"s\x03\x00\x01\x00\x00", at, "3 bytes", "Loudspeakers of three bytes."),
+        ("speakers-many", b"s\x04\x00\x03\x00\x00\x00", at, "more than 1", "Loudspeakers of two channels, where there "
+         "is one. A naive reader reads beyond its channels."),
+        ("speakers-unknown", b"s\x04\x00\x00\x00\x04\x00", at, "places", "A loudspeaker at bit 18, which is no place."),
+        ("speakers-usual", b"s\x04\x00\x04\x00\x00\x00", at, "without saying", "Front centre for one channel, which is "
+         "to be left out: two files for one content."),
+        ("speakers-late", b"t\x03\x00A=bs\x04\x00\x01\x00\x00\x00", at + 6, "another record", "Loudspeakers behind a "
+         "tag."),
+        ("speakers-twice", b"s\x04\x00\x01\x00\x00\x00" * 2, at + 7, "another record", "Loudspeakers said twice. A "
+         "naive reader takes the last."),
         ("tag-no-equals", b"t\x03\x00abc", at, "no '='", "A tag without '='. A naive reader unpacks two "
         "values from one."),
         ("tag-no-key", b"t\x02\x00=b", at, "key", "A tag without a key."),

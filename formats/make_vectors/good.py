@@ -183,6 +183,24 @@ def uncommon() -> Iterator[Vector]:
     )
     yield Vector(
         u,
+        "speakers",
+        whole(replace(BASE, channels=3, coding="discrete", total_n_q=7, speakers=0xB, tags=(("TITLE", "2.1"),)), 6),
+        "Front left, front right, low frequencies. A naive reader sends the third to the centre.",
+    )
+    yield Vector(
+        u,
+        "speakers-of-none",
+        whole(replace(BASE, channels=4, coding="discrete", total_n_q=8, speakers=0), 4),
+        "Four channels without a place, tracks of a recording. A naive reader makes them quadraphonic.",
+    )
+    yield Vector(
+        u,
+        "speakers-of-a-part",
+        whole(replace(BASE, channels=4, coding="discrete", total_n_q=8, speakers=0x600, first_frame=7), 4),
+        "Behind the number of a part's first frame: side left and right, and two channels without a place.",
+    )
+    yield Vector(
+        u,
         "bits-1",
         whole(replace(BASE, code_bits=1, total_n_q=3), 7),
         "Codes of one bit: 12 bits and 4 of padding, 9 bits and 7 of padding.",

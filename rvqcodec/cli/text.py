@@ -4,16 +4,18 @@ from rvqcodec.codes.bitrate import format_kbps
 from rvqcodec.codes.describe import Description
 from rvqcodec.container import Damage, Header
 from rvqcodec.container.allocation import n_q_rows
+from rvqcodec.speakers import name as layout_name
 
 
 def as_text(description: Description) -> list[str]:
     """A description as lines for people, control characters escaped."""
     d, h = description, description.header
     longest = f"{h.frames_per_chunk} frames, {h.seconds(h.frames_per_chunk):.2f} s"
-    channels = {"mono": "mono", "mid-side": "stereo (main and second)"}.get(h.coding, f"{h.channels} channels")
+    layout = layout_name(h.layout, h.channels)
+    coded = {"mono": "", "mid-side": " (main and second)"}.get(h.coding, f" ({h.channels} channels)")
     rows = [
         ("model", f"{h.model_id}, weights {h.weights_hash.hex()}"),
-        ("audio", f"{clock(d.seconds)} ({d.n_samples:,} samples), {h.sample_rate:,} Hz, {channels}"),
+        ("audio", f"{clock(d.seconds)} ({d.n_samples:,} samples), {h.sample_rate:,} Hz, {layout}{coded}"),
         ("codebooks", f"{h.total_n_q} of {h.code_bits} bits, {d.frame_rate:g} frames/s: {_shares(d)}"),
         ("bitrate", f"{format_kbps(d.payload_bitrate)} codes, {format_kbps(d.total_bitrate)} in all"
                     f" ({_overhead(d):.2f} % of it container)"),

@@ -7,6 +7,7 @@ from rvqcodec.container import Damage, Header, RawChunk, Reader
 from rvqcodec.container.allocation import n_q_rows
 from rvqcodec.container.header import VERSION
 from rvqcodec.container.source import Readable
+from rvqcodec.speakers import name as layout_name
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def as_dict(description: Description) -> dict[str, Any]:
         "weights_hash": h.weights_hash.hex(),
         "sample_rate": h.sample_rate,
         "channels": h.channels,
+        "channel_layout": layout_name(h.layout, h.channels),
+        "channel_mask": h.layout,
         "channel_coding": h.coding,
         "n_samples": d.n_samples,
         "duration": d.seconds,

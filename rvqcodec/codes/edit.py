@@ -11,9 +11,10 @@ from rvqcodec.container import Allocation, Chunk, Damage, Header, RawChunk, Read
 from rvqcodec.container.chunks import trimmed, unpack_codes
 from rvqcodec.container.writer import Writable
 from rvqcodec.errors import BitrateError, FormatError, RvqError
+from rvqcodec.speakers import name as layout_name
 
 _SAME = (
-    "model_id", "weights_hash", "sample_rate", "channels", "coding", "model_rate", "hop",
+    "model_id", "weights_hash", "sample_rate", "channels", "speakers", "coding", "model_rate", "hop",
     "code_bits", "pre_skip", "codec", "first", "most", "side",
 )  # fmt: skip
 
@@ -123,7 +124,9 @@ class Joiner:
                 ours, theirs = getattr(first, field), getattr(header, field)
                 if ours != theirs:
                     ours, theirs = (x.hex() if isinstance(x, bytes) else x for x in (ours, theirs))
-                    what = field.replace("_", " ")
+                    if field == "speakers":
+                        ours, theirs = (layout_name(h.layout, h.channels) for h in (first, header))
+                    what = {"speakers": "channel layout"}.get(field, field.replace("_", " "))
                     raise RvqError(f"{name} has {what} {theirs}, {names[0]} has {ours}: they must agree to be joined")
         counts = [h.n_samples for h in headers]
         known: int | None = 0

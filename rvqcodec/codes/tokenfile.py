@@ -46,7 +46,9 @@ def meta_of(codes: Codes, layout: Layout) -> dict[str, Any]:
         "weights_hash": header.weights_hash.hex(),
         "sample_rate": header.sample_rate,
         "channels": header.channels,
+        "speakers": header.speakers,
         "n_samples": header.n_samples,
+        "first_frame": header.first_frame,
         "coding": header.coding,
         "model_rate": header.model_rate,
         "hop": header.hop,
@@ -194,7 +196,7 @@ def _header(meta: dict[str, Any]) -> Header:
     tags = _pairs(meta.get("tags", []), "tags")
     if not all(isinstance(text, str) for tag in tags for text in tag):
         raise FormatError("token file: tags must be pairs of text")
-    n_samples, side = meta.get("n_samples"), meta.get("side")
+    n_samples, side, speakers = meta.get("n_samples"), meta.get("side"), meta.get("speakers")
     if side is not None:
         ((first, most),) = _pairs([side], "side")
         side = (_integer(first, "side"), _integer(most, "side"))
@@ -215,6 +217,8 @@ def _header(meta: dict[str, Any]) -> Header:
         first=_integer(meta.get("first", 0), "first"),
         most=_integer(meta.get("most", MAX_N_Q), "most"),
         side=side,
+        first_frame=_integer(meta.get("first_frame", 0), "first_frame"),
+        speakers=None if speakers is None else _integer(speakers, "speakers"),
     )
     check_header(header)
     return header

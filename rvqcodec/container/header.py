@@ -10,6 +10,8 @@ from rvqcodec.container.facts import ModelFacts
 from rvqcodec.container.payloads import PAYLOADS, PLAIN
 from rvqcodec.container.tags import tag_problem
 from rvqcodec.errors import FormatError
+from rvqcodec.speakers import problem as speakers_problem
+from rvqcodec.speakers import usual
 
 MAGIC = b"\x89RVQ"
 VERSION = 1
@@ -58,7 +60,8 @@ class Header:
     demand for more counts, and never more than `most`; `side` is this pair for the second channel of mid-side coding
     (None: the same; always None with other codings). `first_frame` is not 0 in a part of a recording: the frame at
     which it stood there, for the decoder's noise. `weights_hash` is the first 8 bytes of the sha256 of the weights
-    that define the codes. `codec` chooses the payload of chunks (`payloads.PAYLOADS`).
+    that define the codes. `codec` chooses the payload of chunks (`payloads.PAYLOADS`). `speakers` is the mask of the
+    channels' loudspeakers, as in `rvqcodec.speakers` (None: the usual one of so many channels).
     """
 
     sample_rate: int
@@ -79,11 +82,14 @@ class Header:
     first: int = 1
     most: int = MAX_N_Q
     side: tuple[int, int] | None = None
+    speakers: int | None = None
 
     def __post_init__(self) -> None:
         # One form for each header, so that one that was read equals the one that was written.
         side = (self.side or (self.first, self.most)) if self.coding == "mid-side" else None
         object.__setattr__(self, "side", side)
+        if 1 <= self.channels <= MAX_CHANNELS and self.speakers == usual(self.channels):
+            object.__setattr__(self, "speakers", None)
 
     @classmethod
     def of(
@@ -96,6 +102,7 @@ class Header:
         frames_per_chunk: int = FRAMES_PER_CHUNK,
         n_samples: int | None = None,
         tags: tuple[tuple[str, str], ...] = (),
+        speakers: int | None = None,
     ) -> "Header":
         """The header of a model's codes: one channel alone, two as mid and side, more each by itself.
 
@@ -118,6 +125,7 @@ class Header:
             first=facts.first_n_q,
             most=facts.max_n_q,
             side=facts.side,
+            speakers=speakers,
         )
 
     @property
@@ -141,6 +149,11 @@ class Header:
         if self.side is not None:
             return ((self.first, self.most), self.side)
         return ((self.first, self.most),) * self.channels
+
+    @property
+    def layout(self) -> int:
+        """The mask of the loudspeakers, whether the file says it or it is the usual one."""
+        return usual(self.channels) if self.speakers is None else self.speakers
 
     @property
     def coded_channels(self) -> int:
@@ -191,6 +204,9 @@ def check_header(header: Header) -> None:
         raise FormatError(f"header: n_samples {header.n_samples} is over {MAX_SAMPLES}", _N_SAMPLES_AT)
     if not 0 <= header.first_frame <= MAX_FIRST_FRAME:
         raise FormatError(f"header: first frame {header.first_frame} is over {MAX_FIRST_FRAME}")
+    problem = None if header.speakers is None else speakers_problem(header.speakers, header.channels)
+    if problem:
+        raise FormatError(f"header: {problem}")
     if len(header.weights_hash) != 8:
         raise FormatError(f"header: weights hash has {len(header.weights_hash)} bytes, not 8", 35)
     if not _MODEL_ID.fullmatch(header.model_id):
@@ -213,6 +229,8 @@ def pack_header(header: Header) -> bytes:
     check_header(header)
     model_id = header.model_id.encode("ascii")
     records = [(b"t", f"{key}={value}".encode()) for key, value in header.tags]
+    if header.speakers is not None:
+        records.insert(0, (b"s", header.speakers.to_bytes(4, "little")))
     if header.first_frame:
         records.insert(0, (b"f", header.first_frame.to_bytes(4, "little")))
     size = _FIXED.size + len(model_id) + sum(_RECORD.size + len(body) for _, body in records) + _CRC.size
@@ -264,7 +282,7 @@ def parse_header(data: bytes) -> Header:
     records_at = _FIXED.size + id_size
     if not id_size or records_at + _CRC.size > len(data):
         raise FormatError(f"header: model id of {id_size} bytes does not fit", _MODEL_ID_AT)
-    first_frame, tags = _parse_records(data, records_at, len(data) - _CRC.size)
+    first_frame, speakers, tags = _parse_records(data, records_at, len(data) - _CRC.size, channels)
     header = Header(
         sample_rate=sample_rate,
         channels=channels,
@@ -284,13 +302,17 @@ def parse_header(data: bytes) -> Header:
         first=first,
         most=most,
         side=(side_first, side_most),
+        speakers=speakers,
     )
     check_header(header)
     return header
 
 
-def _parse_records(data: bytes, position: int, end: int) -> tuple[int, tuple[tuple[str, str], ...]]:
-    first_frame = 0
+def _parse_records(
+    data: bytes, position: int, end: int, channels: int
+) -> tuple[int, int | None, tuple[tuple[str, str], ...]]:
+    """The first frame, the speakers and the tags."""
+    first_frame, speakers = 0, None
     tags: list[tuple[str, str]] = []
     first = position
     while position < end:
@@ -307,11 +329,27 @@ def _parse_records(data: bytes, position: int, end: int) -> tuple[int, tuple[tup
             first_frame = int.from_bytes(body, "little")
             if size != 4 or not first_frame or position != first:
                 raise FormatError("header: the first frame is not 4 bytes, 0, or not the first record", position)
+        elif kind == b"s":
+            if position != first + bool(first_frame) * (_RECORD.size + 4):
+                raise FormatError("header: the loudspeakers come behind another record", position)
+            speakers = _parse_speakers(body, position, channels)
         elif not b"a" <= kind <= b"z":
             # Lower-case records may be skipped; all else changes what the file means.
             raise FormatError(f"header: feature {kind.decode('latin-1')!a} is needed and unknown", position)
         position += _RECORD.size + size
-    return first_frame, tuple(tags)
+    return first_frame, speakers, tuple(tags)
+
+
+def _parse_speakers(body: bytes, position: int, channels: int) -> int:
+    speakers = int.from_bytes(body, "little")
+    if len(body) != 4:
+        raise FormatError(f"header: loudspeakers of {len(body)} bytes, not 4", position)
+    problem = speakers_problem(speakers, channels)
+    if 1 <= channels <= MAX_CHANNELS and speakers == usual(channels):
+        problem = f"loudspeakers {speakers:#x} go without saying"  # one way to write each header
+    if problem:
+        raise FormatError(f"header: {problem}", position)
+    return speakers
 
 
 def _parse_tag(body: bytes, position: int) -> tuple[str, str]:

@@ -97,7 +97,10 @@ def _edit(data: bytes, header: Header, *, good: bool) -> None:
             assert str(error).isprintable()
             continue
         assert good or edit is part
-        assert verify(io.BytesIO(out.getvalue())).ok
+        made = verify(io.BytesIO(out.getvalue()))
+        assert made.ok
+        assert made.header is not None
+        assert made.header.layout == header.layout
 
 
 def _rewrite(data: bytes, chunks: list[Chunk]) -> None:
