@@ -119,7 +119,7 @@ def test_adversarial_steps_and_a_checkpoint_that_goes_on(tmp_path: Path) -> None
 def test_a_long_file_takes_no_more_memory_than_a_short_one(models: tuple[Model, Model], sound: Samples) -> None:
     model, second = models[1], np.resize(sound, (2, RATE))
     peaks = []
-    for seconds in (LONG // 6, LONG):
+    for seconds in (LONG // 3, LONG):
         if CUDA:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
@@ -135,4 +135,4 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(models: tuple[Model, 
         samples += decoder.flush().shape[1]
         assert samples == frames * model.facts.hop >= seconds * RATE
         peaks.append(torch.cuda.max_memory_allocated() if CUDA else 0)
-    assert peaks[1] <= 1.05 * peaks[0], [f"{peak / 2**20:.0f} MiB" for peak in peaks]
+    assert peaks[1] <= 1.1 * peaks[0], [f"{peak / 2**20:.0f} MiB" for peak in peaks]

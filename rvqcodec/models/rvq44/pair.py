@@ -72,7 +72,8 @@ class PairEncoder:
         alpha, _ = stereo.spread(torch.from_numpy(values).to(ours.device), weights)
         left = theirs - alpha.repeat_interleave(c.frame_sub_frames, 0) * ours
         latent = by_frame(network.waveform_latent(quantized, quantized, left), c.frame_sub_frames)
-        return torch.from_numpy(codes.astype(np.int64))[None], torch.from_numpy(needless)[None], quantized, latent
+        heads, silent = (torch.from_numpy(x)[None].to(ours.device) for x in (codes.astype(np.int64), needless))
+        return heads, silent, quantized, latent
 
 
 class PairDecoder:
