@@ -51,3 +51,25 @@ def name(mask: int, channels: int) -> str:
     if mask.bit_count() == channels and mask in _BY_MASK:
         return _BY_MASK[mask]
     return "+".join("-" if bit is None else PLACES[bit] for bit in places(mask, channels))
+
+
+def parse(text: str) -> list[int | None] | None:
+    """The bits of a layout's name, or of places in any order (FL+FC+FR, - for none); None for "discrete", which any
+    number of channels can be. ValueError for what is neither.
+    """
+    if text.lower() == "discrete":
+        return None
+    mask = NAMES.get(text.lower())
+    if mask is not None:
+        return places(mask, mask.bit_count())
+    words = text.upper().split("+")
+    wrong = [word for word in words if word not in (*PLACES, "-")]
+    if wrong:
+        raise ValueError(
+            f"{text!r} is no layout: give a name ({', '.join(NAMES)}, discrete) or places ({'+'.join(PLACES)})"
+        )
+    bits = [None if word == "-" else PLACES.index(word) for word in words]
+    placed = [bit for bit in bits if bit is not None]
+    if len(set(placed)) < len(placed):
+        raise ValueError(f"{text!r} names a place twice")
+    return bits

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from rvqcodec.api.arrays import as_asked, as_numpy, as_samples, is_torch
 from rvqcodec.api.live import Decoder, Encoder
+from rvqcodec.audio import layouts
 from rvqcodec.audio.samples import check_rate_and_channels
 from rvqcodec.codec import DecodeOptions, EncodeOptions, decoding, encoding
+from rvqcodec.codec.channels import Mix
 from rvqcodec.codes import bitrate as bitrates
 from rvqcodec.codes.grid import Codes, CodesReader
 from rvqcodec.container import Chunk, Header, ModelFacts
@@ -74,6 +76,7 @@ class AudioCodec:
         n_q: int | None = None,
         mono: bool = False,
         constant: bool = False,
+        layout: str | None = None,
         tags: Sequence[tuple[str, str]] = (),
     ) -> Codes: ...
     @overload
@@ -86,6 +89,7 @@ class AudioCodec:
         n_q: int | None = None,
         mono: bool = False,
         constant: bool = False,
+        layout: str | None = None,
         tags: Sequence[tuple[str, str]] = (),
     ) -> list[Codes]: ...
     def encode(
@@ -97,29 +101,35 @@ class AudioCodec:
         n_q: int | None = None,
         mono: bool = False,
         constant: bool = False,
+        layout: str | None = None,
         tags: Sequence[tuple[str, str]] = (),
     ) -> Codes | list[Codes]:
         """Audio to `Codes`: floats [n] or [C, n]; a list or tuple of such gives a list of Codes.
 
         bitrate: the most that the codes take over all channels, in bits per second or as text ("6kbps"); n_q
-        (codebooks a frame, over all channels) overrides it. mono: mix down. constant: every
-        frame gets the same number of codes. AudioError, BitrateError.
+        (codebooks a frame, over all channels) overrides it. mono: mix down, as `rvq encode --mono`. constant: every
+        frame gets the same number of codes. layout: the loudspeakers of the channels, "5.1" or "FL+FC+FR" (None: the
+        usual ones); what is decoded has them in the order of WAV. AudioError, BitrateError.
         """
         if isinstance(wav, (list, tuple)):
             return [
-                self.encode(one, sample_rate, bitrate=bitrate, n_q=n_q, mono=mono, constant=constant, tags=tags)
+                self.encode(
+                    one, sample_rate, bitrate=bitrate, n_q=n_q, mono=mono, constant=constant, layout=layout, tags=tags
+                )
                 for one in wav
             ]
         samples = as_samples(wav)
         options = _options(bitrate, n_q, mono, constant)
         check_rate_and_channels("audio", sample_rate, len(samples))
+        said = _layout(layout, len(samples))
         header = encoding.header_of(
-            self._model.facts, options, sample_rate, len(samples), samples.shape[1], tuple(tags)
+            self._model.facts, options, sample_rate, len(samples), samples.shape[1], tuple(tags), said.speakers
         )
-        encoder = encoding.Encoder(self._model, header, mono=mono, constant=constant)
+        mix = Mix(said.speakers, said.channels) if mono else None
+        encoder = encoding.Encoder(self._model, header, mix=mix, constant=constant)
         chunks: list[Chunk] = []
         for start in range(0, samples.shape[1], sample_rate):
-            chunks += encoder.push(samples[:, start : start + sample_rate], more=True)
+            chunks += encoder.push(said.sorted(samples[:, start : start + sample_rate]), more=True)
         return Codes.from_chunks(header, chunks + encoder.flush())
 
     @overload
@@ -173,13 +183,15 @@ class AudioCodec:
         n_q: int | None = None,
         mono: bool = False,
         constant: bool = False,
+        layout: str | None = None,
         chunk_seconds: float | None = None,
     ) -> "Encoder":
         """An encoder for audio that comes in pieces; chunk_seconds: length of its chunks (None: 128 frames)."""
         check_rate_and_channels("audio", sample_rate, channels)
         options = _options(bitrate, n_q, mono, constant, chunk_seconds)
-        header = encoding.header_of(self._model.facts, options, sample_rate, channels, None, ())
-        return Encoder(self._model, header, channels, mono, constant)
+        said = _layout(layout, channels)
+        header = encoding.header_of(self._model.facts, options, sample_rate, channels, None, (), said.speakers)
+        return Encoder(self._model, header, said, mono, constant)
 
     def decoder(self, header: Header) -> "Decoder":
         """A decoder for chunks that come one by one. Errors: WeightsError for codes of another model."""
@@ -195,6 +207,10 @@ class AudioCodec:
                 f"the codes are of model {header.model_id} with weights {header.weights_hash.hex()}, this is "
                 f"{self.model_id} with {self.weights_hash.hex()}; load the model that made them"
             )
+
+
+def _layout(text: str | None, channels: int) -> layouts.Layout:
+    return layouts.unsaid(channels) if text is None else layouts.named(text, channels, "audio")
 
 
 def _options(

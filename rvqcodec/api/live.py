@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rvqcodec.api.arrays import as_samples
+from rvqcodec.audio.layouts import Layout
 from rvqcodec.codec import decoding, encoding
+from rvqcodec.codec.channels import Mix
 from rvqcodec.container import Chunk, Header
 from rvqcodec.errors import AudioError, FormatError
 from rvqcodec.models.interface import Model
@@ -18,19 +20,21 @@ if TYPE_CHECKING:
 class Encoder:
     """Push audio, get chunks of codes; flush once at the end. Any cutting gives the same chunks."""
 
-    def __init__(self, model: Model, header: Header, channels: int, mono: bool, constant: bool) -> None:
+    def __init__(self, model: Model, header: Header, layout: Layout, mono: bool, constant: bool) -> None:
+        """layout: of the channels as they are pushed."""
         self.header = header
         self.samples = 0  # per channel, pushed so far
-        self._channels = channels
-        self._encoder = encoding.Encoder(model, header, mono=mono, constant=constant)
+        self._layout = layout
+        mix = Mix(layout.speakers, layout.channels) if mono else None
+        self._encoder = encoding.Encoder(model, header, mix=mix, constant=constant)
 
     def push(self, wav: "Audio") -> list[Chunk]:
         """Take audio [n] or [C, n] at the rate that was named; give the chunks that are full, often none."""
         samples = as_samples(wav)
-        if len(samples) != self._channels:
-            raise AudioError(f"{len(samples)} channels; this encoder was made for {self._channels}")
+        if len(samples) != self._layout.channels:
+            raise AudioError(f"{len(samples)} channels; this encoder was made for {self._layout.channels}")
         self.samples += samples.shape[1]
-        return self._encoder.push(samples)
+        return self._encoder.push(self._layout.sorted(samples))
 
     def flush(self) -> list[Chunk]:
         """The remaining chunks; push nothing afterwards. `container.Writer.close` wants `samples`."""

@@ -14,6 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from rvqcodec.audio.layouts import Layout, named
 from rvqcodec.audio.samples import RawFormat
 from rvqcodec.audio.soundfiles import READABLE
 from rvqcodec.audio.sources import PcmSource, SoundfileSource, Source, raw_source, wav_source
@@ -35,16 +36,23 @@ class AudioInput:
     `name` is what messages call it ("stdin" or the path). `sample_rate` in Hz, `channels` 1..8. `n_samples`
     per channel is exact (`blocks` gives that many or raises AudioError), None when unknown (pipes, MP3);
     `expected` is the same or, where that is None, an unproven announcement, good for a progress bar, or None.
-    `tags` maps upper-case Vorbis comment keys (TITLE, ARTIST, ...) to text. They grow while reading:
+    `layout` is that of the channels; `blocks` gives them in the order of its mask. `tags` maps upper-case Vorbis
+    comment keys (TITLE, ARTIST, ...) to text. They grow while reading:
     `samples_read` per channel, `repaired` (values that were NaN, infinite or absurd and were replaced) and
     `warnings` (lines for the user, each with the name in it).
     """
 
-    def __init__(self, source: Source, name: str, *, pipe: IO[bytes] | None = None) -> None:
+    def __init__(
+        self, source: Source, name: str, *, layout: Layout | None = None, pipe: IO[bytes] | None = None
+    ) -> None:
+        """layout: of the channels as they stand in the file, in place of what it says."""
         self.name, self._pipe = name, pipe
+        self.layout = layout or source.layout
         self.sample_rate, self.channels = source.sample_rate, source.channels
         self.n_samples, self.expected = source.n_samples, source.expected
         self.tags, self.warnings = source.tags, source.warnings
+        if self.layout.note:
+            self.warnings.append(f"{name}: {self.layout.note}")
         self.samples_read = self.repaired = 0
         self._source = source
 
@@ -56,7 +64,7 @@ class AudioInput:
             if not block.shape[1]:
                 break
             self.samples_read += block.shape[1]
-            yield self._repair(block)
+            yield self._repair(self.layout.sorted(block))
         if self.n_samples is not None and self.samples_read < self.n_samples:
             raise AudioError(
                 f"{self.name}: ends after {self.samples_read} of {self.n_samples} samples per channel: "
@@ -91,8 +99,10 @@ class AudioInput:
         self.close()
 
 
-def open_input(source: str | Path, raw: RawFormat | None = None) -> AudioInput:
+def open_input(source: str | Path, raw: RawFormat | None = None, layout: str | None = None) -> AudioInput:
     """Open a file, or stdin for "-", for reading; with `raw` its bytes are headerless PCM.
+
+    layout: of the channels as they stand in the input, in place of what it says (`speakers.parse`).
 
     WAV and raw are streamed from pipes (and FIFOs); other formats from pipes go through a temporary file that
     has no name. Raises AudioError, in one line, for what cannot be read.
@@ -106,7 +116,8 @@ def open_input(source: str | Path, raw: RawFormat | None = None) -> AudioInput:
         with _read_errors(name):
             chosen = _choose(file, name, raw)
             live = isinstance(chosen, PcmSource) and not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            return AudioInput(chosen, name, pipe=file if live else None)
+            said = None if layout is None else named(layout, chosen.channels, name)
+            return AudioInput(chosen, name, layout=said, pipe=file if live else None)
     except BaseException:
         file.close()
         raise

@@ -7,7 +7,9 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from rvqcodec.audio import layouts
 from rvqcodec.audio.formats import ENDINGS, FORMATS, OPUS_RATES, SUBTYPES
+from rvqcodec.audio.layouts import Layout
 from rvqcodec.audio.samples import check_rate_and_channels
 from rvqcodec.audio.sinks import PcmSink, Sink, SoundfileSink
 from rvqcodec.audio.tags import kept
@@ -23,12 +25,15 @@ class AudioOutput:
 
     Leaving the `with` block normally closes (only then a file gets its name); leaving it by an exception,
     Ctrl-C included, removes what was written. `clipped` counts values beyond full scale that were limited
-    (FLOAT keeps them); `samples_written` is per channel.
+    (FLOAT keeps them); `samples_written` is per channel. `lost_tags` and `layout_note` tell what the format has no
+    place for.
     """
 
-    def __init__(self, sink: Sink, channels: int, lost_tags: tuple[str, ...]) -> None:
-        self.channels = channels
+    def __init__(self, sink: Sink, layout: Layout, lost_tags: tuple[str, ...]) -> None:
+        """layout: as the file will hold the channels; its note: what it cannot say."""
+        self.channels, self.layout_note = layout.channels, layout.note
         self.lost_tags = lost_tags
+        self._layout = layout
         self.samples_written = 0
         self._sink = sink
 
@@ -37,10 +42,10 @@ class AudioOutput:
         return self._sink.clipped
 
     def write(self, samples: NDArray[np.float32]) -> None:
-        """Append float32 [channels, n]."""
+        """Append float32 [channels, n], channels in the order of the layout's mask."""
         assert samples.shape == (self.channels, samples.shape[-1]), samples.shape
         for start in range(0, samples.shape[1], BLOCK):
-            block = samples[:, start : start + BLOCK]
+            block = self._layout.sorted(samples[:, start : start + BLOCK])
             self._sink.write(block)
             self.samples_written += block.shape[1]
 
@@ -101,16 +106,18 @@ def open_output(
     *,
     format: str | None = None,
     subtype: str | None = None,
+    layout: int | None = None,
     n_samples: int | None = None,
     tags: Mapping[str, str] | None = None,
     force: bool = True,
 ) -> AudioOutput:
     """Open a file, or stdout for "-", for writing.
 
-    `format` and `subtype` as in `output_format` and `output_subtype`. `n_samples` per channel, when known,
-    makes the sizes in a WAV header on stdout exact, and then that many must be written. `tags` as in
-    AudioInput; each format keeps the keys that it has a place for. Without `force` a file that exists is an
-    error. Raises AudioError, in one line; BrokenPipeError passes as it is.
+    `layout` is the mask of the channels' loudspeakers (`rvqcodec.speakers`; None: the usual one). `format` and
+    `subtype` as in `output_format` and `output_subtype`. `n_samples` per channel, when known, makes the sizes in a
+    WAV header on stdout exact, and then that many must be written. `tags` as in AudioInput; each format keeps the
+    keys that it has a place for. Without `force` a file that exists is an error. Raises AudioError, in one line;
+    BrokenPipeError passes as it is.
     """
     chosen = output_format(target, format)
     subtype = output_subtype(target, chosen, subtype)
@@ -121,6 +128,7 @@ def open_output(
     tags = tags or {}
     takes = kept(tags, chosen)
     lost = tuple(key for key in tags if chosen != "raw" and tags[key] and key.upper() not in takes)
+    held = layouts.stored(layout, channels, chosen)
     if chosen in ("wav", "raw"):
         sink: Sink = PcmSink(
             target,
@@ -128,10 +136,20 @@ def open_output(
             channels,
             encoding=_ENCODING.get(subtype, subtype),
             header=chosen == "wav",
+            layout=held.speakers,
             n_samples=n_samples,
             tags=takes,
             force=force,
         )
     else:
-        sink = SoundfileSink(target, sample_rate, channels, format=chosen, subtype=subtype, tags=takes, force=force)
-    return AudioOutput(sink, channels, lost)
+        sink = SoundfileSink(
+            target,
+            sample_rate,
+            channels,
+            format=chosen,
+            subtype=subtype,
+            layout=held.speakers,
+            tags=takes,
+            force=force,
+        )
+    return AudioOutput(sink, held, lost)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rvqcodec.audio.flaccomment import add_comment
 from rvqcodec.audio.samples import WIDTH, encode, quantize
 from rvqcodec.audio.soundfiles import forward_file, sound_errors
 from rvqcodec.audio.wavwrite import wav_head
 from rvqcodec.errors import AudioError
 from rvqcodec.files import Replacement
+from rvqcodec.speakers import usual
 
 try:
     import fcntl
@@ -92,6 +94,7 @@ class PcmSink:
         *,
         encoding: str,
         header: bool,
+        layout: int,
         n_samples: int | None,
         tags: Mapping[str, str],
         force: bool,
@@ -99,7 +102,7 @@ class PcmSink:
         self.clipped = 0
         self._name = "stdout" if str(target) == "-" else str(target)
         self._rate, self._channels, self._encoding, self._tags = sample_rate, channels, encoding, tags
-        self._align = WIDTH[encoding] * channels
+        self._layout, self._align = layout, WIDTH[encoding] * channels
         self._header, self._announced, self._written = header, n_samples, 0
         self._file: Replacement | None = None
         # Nothing is written before the first samples: what fails before leaves a pipe untouched.
@@ -162,7 +165,15 @@ class PcmSink:
         # programs understand.
         may_be_long = self._announced is None or self._announced * self._align > 0xFFFF0000
         room = self._file is not None and may_be_long
-        return wav_head(self._rate, self._channels, self._encoding, n_samples, self._tags, room_for_ds64=room)
+        return wav_head(
+            self._rate,
+            self._channels,
+            self._encoding,
+            n_samples,
+            self._tags,
+            room_for_ds64=room,
+            layout=self._layout,
+        )
 
     def _release(self) -> None:
         was_open, self._open = self._open, False
@@ -190,6 +201,7 @@ class SoundfileSink:
         *,
         format: str,
         subtype: str,
+        layout: int,
         tags: Mapping[str, str],
         force: bool,
     ) -> None:
@@ -197,6 +209,7 @@ class SoundfileSink:
             raise AudioError(f"{target}: {format} needs a regular file; wav and raw can go there")
         self.clipped = 0
         self._name, self._subtype, self._written, self._open = str(target), subtype, 0, True
+        self._mask = layout if format == "flac" and layout != usual(channels) else None
         with write_errors(self._name):
             self._file = Replacement(target, force=force)
         try:
@@ -233,6 +246,8 @@ class SoundfileSink:
                 self._file.path.write_bytes(empty_flac(self._sound))
             else:
                 self._check()
+            if self._mask is not None:
+                add_comment(self._file.path, f"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x{self._mask:04X}")
             self._file.commit()
         self._open = False
 

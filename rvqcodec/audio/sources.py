@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rvqcodec.audio import tags as tag_names
 from rvqcodec.audio.comments import ogg_doubt, read_comments
+from rvqcodec.audio.layouts import Layout, of_mask, read_layout
 from rvqcodec.audio.samples import WIDTH, RawFormat, check_rate_and_channels, decode
 from rvqcodec.audio.soundfiles import forward_file, sound_errors
 from rvqcodec.audio.wavread import MAX_CHUNKS, MAX_INFO, Stream, read_wav_head
@@ -21,13 +22,15 @@ class Source(Protocol):
 
     sample_rate: int
     channels: int
+    layout: Layout
     n_samples: int | None
     expected: int | None
     tags: dict[str, str]
     warnings: list[str]
 
     def read(self, n: int) -> NDArray[np.float32]:
-        """Up to n samples, float32 [channels, m]; m < n only for the last ones, after which m is 0."""
+        """Up to n samples, float32 [channels, m], channels as they stand in the file; m < n only for the last ones,
+        after which m is 0."""
 
     def close(self) -> None: ...
 
@@ -50,8 +53,10 @@ class PcmSource:
         data_bytes: int | None,
         file_bytes: int | None,
         tags: dict[str, str],
+        mask: int | None = None,
     ) -> None:
         check_rate_and_channels(name, sample_rate, channels)
+        self.layout = of_mask(mask, channels)
         self.sample_rate, self.channels, self.tags = sample_rate, channels, tags
         self.warnings: list[str] = []
         self._stream, self._name, self._encoding = stream, name, encoding
@@ -124,6 +129,7 @@ def wav_source(start: Stream, stream: IO[bytes], name: str, file_size: int | Non
         data_bytes=data_bytes,
         file_bytes=file_bytes,
         tags=tags,
+        mask=head.mask,
     )
 
 
@@ -166,6 +172,10 @@ class SoundfileSource:
             self._sound = forward_file()(file.fileno(), closefd=False)
         self.sample_rate, self.channels = self._sound.samplerate, self._sound.channels
         check_rate_and_channels(name, self.sample_rate, self.channels)
+        here = os.lseek(file.fileno(), 0, os.SEEK_CUR)  # the position is libsndfile's too, so it gets it back
+        with open(os.dup(file.fileno()), "rb") as own:  # a buffer of its own, that knows nothing of libsndfile's seeks
+            self.layout = read_layout(own, self.channels)
+        os.lseek(file.fileno(), here, os.SEEK_SET)
         self.tags = {**tag_names.from_soundfile(self._sound.copy_metadata()), **comments}
         # libsndfile gives 2**63 - 1 for FLAC of unknown length (from a pipe); for MP3 it may only estimate.
         frames: int = self._sound.frames

@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rvqcodec.audio.layouts import mask_of_fmt
 from rvqcodec.audio.samples import WIDTH
 from rvqcodec.audio.tags import parse_info
 from rvqcodec.errors import AudioError
@@ -35,13 +36,14 @@ class WavCodingError(AudioError):
 @dataclass(frozen=True)
 class WavHead:
     """What the head says. `data_start` counts bytes from the start of the stream; `data_bytes` is the size of
-    the samples as announced, None for "until the end"."""
+    the samples as announced, None for "until the end". `mask` is that of the loudspeakers, None where none is said."""
 
     sample_rate: int
     channels: int
     encoding: str
     data_start: int
     data_bytes: int | None
+    mask: int | None
     tags: dict[str, str] = field(default_factory=dict)
 
 
@@ -65,6 +67,7 @@ def read_wav_head(stream: Stream, name: str, file_size: int | None = None) -> Wa
     magic, riff_size, _ = struct.unpack("<4sI4s", _exactly(stream, 12, name))
     position = 12
     fmt: tuple[int, int, str] | None = None
+    mask: int | None = None
     long_data: int | None = None
     tags: dict[str, str] = {}
     for _ in range(MAX_CHUNKS):
@@ -77,14 +80,14 @@ def read_wav_head(stream: Stream, name: str, file_size: int | None = None) -> Wa
                 data_bytes: int | None = long_data
             else:
                 data_bytes = _announced(size, riff_size, position, file_size)
-            return WavHead(*fmt, position, data_bytes, tags)
+            return WavHead(*fmt, position, data_bytes, mask, tags)
         padded = size + (size & 1)
         wanted = {b"fmt ": 64, b"ds64": 28, b"LIST": MAX_INFO}.get(chunk, 0)
         body = _exactly(stream, min(size, wanted), name)
         _skip(stream, padded - len(body), name)
         position += padded
         if chunk == b"fmt ":
-            fmt = _parse_fmt(body, name)
+            fmt, mask = _parse_fmt(body, name), mask_of_fmt(body)
         elif chunk == b"ds64" and magic != b"RIFF" and len(body) >= 16:
             long_data = struct.unpack_from("<Q", body, 8)[0] or None
         elif chunk == b"LIST" and size <= MAX_INFO:

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from rvqcodec.audio.samples import WIDTH
 from rvqcodec.audio.tags import build_info
 from rvqcodec.audio.wavread import EXTENSIBLE, GUID_TAIL, IEEE_FLOAT, PCM
+from rvqcodec.speakers import usual
 
 UNKNOWN = 0xFFFFFFFF
 RIFF_LIMIT = 0xFFFFFFF0  # of a plain RIFF size; longer files become RF64
 DS64 = struct.Struct("<4sIQQQI")  # id, size 28, RIFF size, data size, samples, no table
-
-# Usual loudspeaker positions for 3 to 8 channels, as FLAC and ffmpeg have them; mono and stereo need none.
-_SPEAKERS = {3: 0x7, 4: 0x33, 5: 0x37, 6: 0x3F, 7: 0x70F, 8: 0x63F}
 
 
 def wav_head(
@@ -23,20 +21,24 @@ def wav_head(
     tags: Mapping[str, str],
     *,
     room_for_ds64: bool,
+    layout: int | None = None,
 ) -> bytes:
     """All bytes before the first sample.
 
-    `n_samples` per channel, None for unknown. With `room_for_ds64` a JUNK chunk keeps the place that a ds64
-    chunk takes when the sizes turn out to need RF64 (EBU Tech 3306), so the head's length does not depend on
-    n_samples. Without it a length above 4 GiB is written like an unknown one.
+    `layout` is the mask of the loudspeakers (None: the usual one). Usual mono and stereo need not say it. `n_samples`
+    per channel, None for unknown. With `room_for_ds64` a JUNK chunk keeps the place that a ds64 chunk takes when the
+    sizes turn out to need RF64 (EBU Tech 3306), so the head's length does not depend on n_samples. Without it a length
+    above 4 GiB is written like an unknown one.
     """
     width = WIDTH[encoding]
     tag = IEEE_FLOAT if encoding == "FLOAT" else PCM
     align = width * channels
-    outer = EXTENSIBLE if channels > 2 else tag
+    mask = usual(channels) if layout is None else layout
+    extensible = channels > 2 or mask != usual(channels)
+    outer = EXTENSIBLE if extensible else tag
     fmt = struct.pack("<HHIIHH", outer, channels, sample_rate, sample_rate * align, align, 8 * width)
-    if channels > 2:
-        fmt += struct.pack("<HHIH", 22, 8 * width, _SPEAKERS[channels], tag) + GUID_TAIL
+    if extensible:
+        fmt += struct.pack("<HHIH", 22, 8 * width, mask, tag) + GUID_TAIL
     elif tag == IEEE_FLOAT:
         fmt += b"\0\0"  # the size of an extension, none: every coding but PCM must say so
     before = b"fmt " + struct.pack("<I", len(fmt)) + fmt

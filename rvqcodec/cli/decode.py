@@ -39,7 +39,7 @@ from rvqcodec.types import Progress
 @click.option("--subtype", metavar="TYPE", help="Sample type: PCM_16, PCM_24, FLOAT.  [default: PCM_16]")
 @click.option("--start", type=Seconds(), default="0", metavar="TIME", help="Start here: 90 or 1:30 or 1:02:03.5.")
 @click.option("--duration", type=Seconds(), metavar="TIME", help="Decode so much.  [default: to the end]")
-@click.option("--raw", is_flag=True, help="Headerless PCM instead of WAV.")
+@click.option("--raw", is_flag=True, help="Headerless PCM instead of WAV, channels in the order of WAV.")
 @click.option(
     "--format",
     "sample_format",
@@ -86,7 +86,8 @@ def decode(
     """Decode .rvq to audio: song.rvq becomes song.wav beside it.
 
     INPUT is an .rvq file, or - for stdin, whose result goes to stdout as WAV.
-    The result has the original's length, sample rate and channels, to the sample.
+    The result has the original's length, sample rate and channels, to the sample, each for its loudspeaker;
+    what the format cannot say of these is told.
     Several inputs give one result each; a bad one does not stop the others, and the exit code is then 1.
     Nothing is overwritten without -f.
     """
@@ -116,6 +117,8 @@ def decode(
             streams.say(f"{name_of(job.source)}: {report.clipped:,} samples over full scale were limited")
         if report.lost_tags and not quiet:
             streams.say(f"{name_of(job.source)}: {', '.join(report.lost_tags)}: tags that the result has no place for")
+        if report.layout_note:
+            streams.say(f"{name_of(job.source)}: {report.layout_note}")
         for damage in report.losses:
             streams.say(f"{name_of(job.source)}: {damage}")
         if report.losses:

@@ -10,6 +10,7 @@ from rvqcodec.cli.names import Job, plan
 from rvqcodec.cli.streams import STREAM
 from rvqcodec.cli.text import clock
 from rvqcodec.codes import bitrate as bitrates
+from rvqcodec.speakers import parse as parse_layout
 from rvqcodec.types import Progress
 
 
@@ -29,7 +30,13 @@ from rvqcodec.types import Progress
     help="Codebooks a frame, over all channels; instead of -b.",
 )
 @click.option("-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.")
-@click.option("--mono", is_flag=True, help="Mix all channels down to one.")
+@options.mono()
+@click.option(
+    "--layout",
+    metavar="NAME",
+    help="Loudspeakers of the input's channels as they stand there, where it does not say or is wrong: 5.1, quad, "
+    "discrete (none) or places, FL+FR+LFE.",
+)
 @click.option("--model", metavar="ID", help="Model to use (see `rvq models`).")
 @options.DEVICE
 @click.option(
@@ -69,6 +76,7 @@ def encode(
     codebooks: int | None,
     output: str | None,
     mono: bool,
+    layout: str | None,
     model: str | None,
     device: str,
     chunk: float | None,
@@ -98,6 +106,8 @@ def encode(
         raise click.UsageError("--rate and --channels describe --raw input; other inputs say themselves")
     if raw and (rate is None or channels is None):
         raise click.UsageError("--raw needs --rate and --channels")
+    if layout is not None:
+        _check_layout(layout)
     batch = Batch()
     work = plan(inputs, output, ending=".rvq", accepts=READ_ENDINGS, recursive=recursive, batch=batch)
     if verify and any(job.target == STREAM for job in work):
@@ -118,6 +128,7 @@ def encode(
             raw=RawFormat(rate or 0, channels or 0, sample_format) if raw else None,
             verify=verify,
             constant=constant,
+            layout=layout,
         )
         target = streams.stdout() if job.target == STREAM else job.target
         report = encode_file(job.source, target, wanted, force=force, progress=progress)
@@ -128,6 +139,13 @@ def encode(
 
     run_jobs(work, run, force=force, workers=jobs, batch=batch, quiet=quiet, label="encode")
     batch.finish()
+
+
+def _check_layout(text: str) -> None:
+    try:
+        parse_layout(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--layout") from None
 
 
 def _tag(text: str) -> tuple[str, str]:

@@ -28,6 +28,15 @@ RESULT = click.option(
 )
 
 
+def mono(before: str = "") -> Callable[[Any], Any]:
+    """--mono of a verb that encodes; `before` is put before its help."""
+    text = (
+        "mix all channels down to one by ITU-R BS.775: left and right 0.71, centre 1, surround 0.5, low frequencies "
+        "(LFE) 0, all of it scaled so that nothing clips."
+    )
+    return click.option("--mono", is_flag=True, help=f"{before}{text if before else text[0].upper() + text[1:]}")
+
+
 def jobs(verb: str) -> Callable[[Any], Any]:
     """-j of a verb that takes many files."""
     return click.option(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     metavar="LIST",
     help="Bitrates, separated by commas, as for encode.",
 )
-@click.option("--mono", is_flag=True, help="Mix all channels down to one first.")
+@options.mono("First ")
 @click.option("--model", metavar="ID", help="Model to use (see `rvq models`).")
 @options.DEVICE
 @click.option("--visqol", is_flag=True, help="Measure ViSQOL too; takes about a second per second.")
@@ -111,7 +111,7 @@ def _measure(
             found = measure(a.samples, b.samples, a.sample_rate, perceptual_metrics=names, align=False)
             figures = {k: v for k, v in found.to_dict().items() if k in names or k not in PERCEPTUAL}
             name = f"rvq {bits_per_second / 1000:g}"
-            audio = keep_audio(b.samples, b.sample_rate, out, f"{clip.name}.{name}") if out else None
+            audio = keep_audio(b.samples, b.sample_rate, out, f"{clip.name}.{name}", b.layout) if out else None
             size = result.encoded_bytes
             rows.append(Row(clip.name, name, "rvq", bits_per_second, size, result.bits_per_second, figures, audio))
             progress.to(len(rows), len(asked))
@@ -128,7 +128,9 @@ def _clip(original: "Sound", out: Path | None) -> "Clip":
 
     name = Path(original.name).stem
     digest = hashlib.sha256(original.samples.tobytes()).hexdigest()
-    audio = keep_audio(original.samples, original.sample_rate, out, f"{name}.reference") if out else None
+    audio = None
+    if out:
+        audio = keep_audio(original.samples, original.sample_rate, out, f"{name}.reference", original.layout)
     rate, channels = original.sample_rate, original.channels
     return Clip(name, kind_of(name), original.seconds, rate, channels, digest, audio)
 

@@ -60,7 +60,7 @@ def tokens() -> None:
     metavar="N",
     help="For audio: codebooks a frame, over all channels; instead of -b.",
 )
-@click.option("--mono", is_flag=True, help="For audio: mix all channels down to one.")
+@options.mono("For audio: ")
 @click.option("--constant", is_flag=True, help="For audio: give every frame the same number of codes.")
 @click.option("--model", metavar="ID", help="For audio: model to use (see `rvq models`).")
 @options.DEVICE

@@ -66,6 +66,7 @@ def decode_file(
                 header.channels,
                 format=options.format,
                 subtype=options.subtype,
+                layout=header.layout,
                 n_samples=known,
                 tags=_joined(header.tags),
                 force=force,
@@ -79,7 +80,13 @@ def decode_file(
             first = next(blocks, None)
         output.close()
         return DecodeReport(
-            span.rate, header.channels, output.samples_written, output.clipped, tuple(losses), output.lost_tags
+            span.rate,
+            header.channels,
+            output.samples_written,
+            output.clipped,
+            tuple(losses),
+            output.lost_tags,
+            output.layout_note,
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from rvqcodec import files
 from rvqcodec.audio import AudioInput, Resampler, open_input
-from rvqcodec.codec import channels as mixing
+from rvqcodec.codec.channels import Mix
 from rvqcodec.codec.chunker import Chunker
 from rvqcodec.codec.options import EncodeOptions, EncodeReport
 from rvqcodec.codec.turning import Turner
@@ -48,7 +48,7 @@ def encode_file(
     `progress` is called with the seconds read so far and, where known, in all; what it raises ends the run.
     Errors: RvqError, OSError.
     """
-    with open_input(source, options.raw) as audio:
+    with open_input(source, options.raw, options.layout) as audio:
         if not isinstance(target, (str, Path)):
             return _encode(audio, target, options, progress)[0]
         with files.replacing(target, force=force) as sink:
@@ -62,7 +62,7 @@ def encode_codes(
     source: str | Path, options: EncodeOptions, *, progress: Progress | None = None
 ) -> tuple[Codes, tuple[str, ...]]:
     """The codes of one recording ("-": stdin), and warnings; otherwise as `encode_file`."""
-    with open_input(source, options.raw) as audio:
+    with open_input(source, options.raw, options.layout) as audio:
         model, header = _begin(audio, options)
         chunks = list(_chunks(audio, model, header, options, progress))
         _note_repairs(audio)
@@ -99,20 +99,26 @@ def _encode(
 def _begin(audio: AudioInput, options: EncodeOptions) -> tuple[Model, Header]:
     model = loading.load(options.model, options.device)
     tags = _tags(audio, options.tags)
-    return model, header_of(model.facts, options, audio.sample_rate, audio.channels, audio.n_samples, tags)
+    header = header_of(
+        model.facts, options, audio.sample_rate, audio.channels, audio.n_samples, tags, audio.layout.speakers
+    )
+    return model, header
 
 
 def _chunks(
     audio: AudioInput, model: Model, header: Header, options: EncodeOptions, progress: Progress | None
 ) -> Iterator[Chunk]:
     """All chunks of the audio, each as soon as it is full."""
-    encoder = Encoder(model, header, mono=options.mono, constant=options.constant)
+    mix = Mix(audio.layout.speakers, audio.channels) if options.mono else None
+    encoder = Encoder(model, header, mix=mix, constant=options.constant)
     length = None if audio.expected is None else audio.expected / audio.sample_rate
     for block in audio.blocks(audio.sample_rate // 4):
         yield from encoder.push(block, more=audio.ready(PATIENCE))
         if progress is not None:
             progress(audio.samples_read / audio.sample_rate, length)
     yield from encoder.flush()
+    if mix is not None:
+        _note_cancelling(audio, mix)
 
 
 class Encoder:
@@ -121,9 +127,12 @@ class Encoder:
     Its counterpart is `decoding.Decoder`.
     """
 
-    def __init__(self, model: Model, header: Header, *, mono: bool = False, constant: bool = False) -> None:
-        """constant: every frame of a chunk gets the same number of codes."""
-        self._mono = mono
+    def __init__(self, model: Model, header: Header, *, mix: Mix | None = None, constant: bool = False) -> None:
+        """mix: what makes one channel of those that are pushed, where the header has one and they are more.
+
+        constant: every frame of a chunk gets the same number of codes.
+        """
+        self._mix = mix
         self._resampler = Resampler(header.sample_rate, header.model_rate, header.coded_channels)
         paired = header.coding == "mid-side"
         self._turner = Turner(header) if paired else None
@@ -135,7 +144,7 @@ class Encoder:
 
         more: further samples come without delay, so chunks may be held back for a while (see `interface.Encoder`).
         """
-        coded = self._resampler.push(mixing.to_coded(samples, mono=self._mono))
+        coded = self._resampler.push(samples if self._mix is None else self._mix.push(samples))
         if self._turner is not None:
             coded = self._turner.push(coded)
         return list(self._chunker.push(coded, more=more))
@@ -155,9 +164,13 @@ def header_of(
     channels: int,
     n_samples: int | None,
     tags: tuple[tuple[str, str], ...],
+    layout: int | None = None,
 ) -> Header:
-    """The header of a recording that a model will encode; `channels` and `n_samples` are the audio's."""
-    channels = 1 if options.mono else channels
+    """The header of a recording that a model will encode; `channels`, `n_samples` and `layout`, the mask of its
+    loudspeakers (None: the usual one), are the audio's.
+    """
+    if options.mono and channels > 1:
+        channels, layout = 1, None
     return Header.of(
         facts,
         sample_rate=sample_rate,
@@ -166,6 +179,7 @@ def header_of(
         frames_per_chunk=_frames_per_chunk(options.chunk_seconds, facts.frame_rate),
         n_samples=n_samples,
         tags=tags,
+        speakers=layout,
     )
 
 
@@ -198,6 +212,15 @@ def _tags(audio: AudioInput, own: tuple[tuple[str, str], ...]) -> tuple[tuple[st
 def _note_repairs(audio: AudioInput) -> None:
     if audio.repaired:
         audio.warnings.append(f"{audio.name}: {audio.repaired:,} samples were NaN, infinite or absurd: repaired")
+
+
+def _note_cancelling(audio: AudioInput, mix: Mix) -> None:
+    lost, all_of_it = mix.cancelled / audio.sample_rate, audio.samples_read / audio.sample_rate
+    if lost >= min(1.0, 0.1 * all_of_it) and lost:
+        audio.warnings.append(
+            f"{audio.name}: channels of opposite phase cancel in the mix to mono, over 10 dB for {lost:.1f} of "
+            f"{all_of_it:.1f} s; without --mono they are kept"
+        )
 
 
 def _digest(digest: "hashlib._Hash", chunk: Chunk) -> None:

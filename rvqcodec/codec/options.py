@@ -12,6 +12,7 @@ class EncodeOptions:
     all coded channels) overrides it. chunk_seconds None: 128 frames. tags are added to the input's, or
     replace them. raw: the input's bytes are headerless PCM. verify: read back and compare what was written.
     constant: every frame of a chunk has the same number of codes, instead of more where more is heard.
+    layout: of the input's channels, in place of what it says (`speakers.parse`).
     """
 
     bitrate: int = bitrate.DEFAULT
@@ -24,6 +25,7 @@ class EncodeOptions:
     raw: RawFormat | None = None
     verify: bool = False
     constant: bool = False
+    layout: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class DecodeOptions:
 
 @dataclass(frozen=True)
 class DecodeReport:
-    """What was done: samples per channel at `sample_rate`, samples limited to full scale, a line a loss, and the
-    tags that the format has no place for.
+    """What was done: samples per channel at `sample_rate`, samples limited to full scale, a line a loss, the tags
+    that the format has no place for, and what it cannot say of the channels' layout, or "".
     """
 
     sample_rate: int
@@ -73,6 +75,7 @@ class DecodeReport:
     clipped: int
     losses: tuple[str, ...]
     lost_tags: tuple[str, ...]
+    layout_note: str
 
     @property
     def seconds(self) -> float:

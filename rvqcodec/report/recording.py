@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rvqcodec import speakers
 from rvqcodec.container.header import MAGIC
 from rvqcodec.errors import AudioError
 from rvqcodec.report.metrics.perceptual import resample
@@ -20,11 +21,15 @@ LONGEST = 1200.0  # seconds: both recordings are held in memory, a few times ove
 
 @dataclass(frozen=True)
 class Sound:
-    """Samples float32 [C, n] at `sample_rate` (Hz); `file_bytes` of their file, None from a pipe."""
+    """Samples float32 [C, n] at `sample_rate` (Hz); `file_bytes` of their file, None from a pipe.
+
+    `layout`: the mask of the channels' loudspeakers, as in `rvqcodec.speakers`.
+    """
 
     name: str
     samples: Samples
     sample_rate: int
+    layout: int
     file_bytes: int | None = None
     coded: bool = False  # was an `.rvq` file
 
@@ -65,7 +70,7 @@ def _read(path: str, name: str, device: str) -> Sound:
         rate = chunks.header.sample_rate
         blocks = decoding.decoded(chunks, decoding.Span(chunks.header, options), options)
         samples = _whole(blocks, name, rate)
-    return Sound(name, samples, rate, os.path.getsize(path), coded=True)
+    return Sound(name, samples, rate, chunks.header.layout, os.path.getsize(path), coded=True)
 
 
 def _samples(path: str, name: str, file_bytes: int) -> Sound:
@@ -73,7 +78,7 @@ def _samples(path: str, name: str, file_bytes: int) -> Sound:
 
     with open_input(path) as audio:
         samples = _whole(audio.blocks(audio.sample_rate), name, audio.sample_rate)
-        return Sound(name, samples, audio.sample_rate, file_bytes)
+        return Sound(name, samples, audio.sample_rate, audio.layout.speakers, file_bytes)
 
 
 def _whole(blocks: Iterable[Samples], name: str, sample_rate: int) -> Samples:
@@ -117,6 +122,9 @@ def make_alike(reference: Sound, other: Sound) -> tuple[Sound, Sound, list[str]]
         wider = reference if reference.channels > 1 else other
         notes.append(f"{wider.name} was mixed down to mono, as the other is")
         reference, other = _mono(reference), _mono(other)
+    elif reference.layout != other.layout:
+        layouts = (f"{sound.name} is {speakers.name(sound.layout, sound.channels)}" for sound in (reference, other))
+        notes.append(f"channels are compared in their order, though {' and '.join(layouts)}")
     rate = max(reference.sample_rate, other.sample_rate)
     for recording in (reference, other):
         if recording.sample_rate != rate:
@@ -128,7 +136,10 @@ def make_alike(reference: Sound, other: Sound) -> tuple[Sound, Sound, list[str]]
 
 
 def _mono(recording: Sound) -> Sound:
-    return replace(recording, samples=recording.samples.mean(axis=0, keepdims=True, dtype=np.float32))
+    from rvqcodec.codec.channels import mixed, mono_gains
+
+    samples = mixed(recording.samples, mono_gains(recording.layout, recording.channels))
+    return replace(recording, samples=samples, layout=speakers.usual(1))
 
 
 def _at(recording: Sound, rate: int) -> Sound:

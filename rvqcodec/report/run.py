@@ -88,14 +88,17 @@ def save_run(run: Run, path: Path) -> None:
         file.write((json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 
-def keep_audio(samples: Samples, sample_rate: int, run: Path, name: str) -> str:
-    """Write float32 [C, n] as 16-bit FLAC into the folder beside a run; gives the path from the run on."""
+def keep_audio(samples: Samples, sample_rate: int, run: Path, name: str, layout: int | None = None) -> str:
+    """Write float32 [C, n] as 16-bit FLAC into the folder beside a run; gives the path from the run on.
+
+    layout: the mask of the loudspeakers (None: the usual one).
+    """
     from rvqcodec.audio import open_output
 
     folder = run.with_suffix(".audio")
     folder.mkdir(exist_ok=True)
     path = folder / f"{name.replace(' ', '-')}.flac"
-    with open_output(path, sample_rate, samples.shape[0], n_samples=samples.shape[1]) as output:
+    with open_output(path, sample_rate, samples.shape[0], layout=layout, n_samples=samples.shape[1]) as output:
         output.write(samples)
     return f"{folder.name}/{path.name}"
 
