@@ -32,5 +32,5 @@ def test_a_tone_keeps_level_and_waveform(frequency: int, amplitude: float) -> No
 def test_a_glide_is_followed() -> None:
     time = np.arange(4 * RATE) / RATE
     level, snr = through(0.3 * np.sin(2 * np.pi * (200 * time + 1000 * time**2)), 16)  # to 8.2 kHz
-    assert abs(level) < 1.5
+    assert abs(level) < 1.7
     assert snr > 8

@@ -72,7 +72,7 @@ class Onsets(nn.Module):
 
     def weights(self, shape: Tensor) -> Tensor:
         """shape [..., slots] -> weights of its errors: loud slots count, silence before them too."""
-        return 10 ** (0.3 * (shape - shape.amax(-1, keepdim=True))) + 0.1
+        return 10 ** (1.2 * (shape - shape.amax(-1, keepdim=True))) + 0.05
 
     def encode(self, shape: Tensor) -> Tensor:
         """shape [..., slots] -> codes int64 [...]."""
