@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 RVQ = (sys.executable, "-c", "from rvqcodec.cli import main; main(prog_name='rvq')")
+os.environ["RVQ_MODELS"] = str(ROOT / ".no-models")  # those of the user who runs the tests are not under test
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: children would ignore Ctrl-C too

@@ -61,7 +61,8 @@ def test_layout_and_place_of_a_part_are_kept(run: Run, tmp_path: Path) -> None:
 def test_what_is_printed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.rvq").write_bytes(rvqfiles.make_file("mono", 20, constant=True))
     result = run("encode", "a.rvq", "--pattern", "delay")
-    assert "a.rvq -> a.npz: 4 codebooks x 20 frames, 0:00.520; delay: 23 steps x 4 tokens = 92" in result.stderr
+    grid = "4 codebooks of 1,024 codes x 20 frames, 37.5/s, 0:00.520"
+    assert f"a.rvq -> a.npz: {grid}; delay: 23 steps x 4 tokens = 92 of a vocabulary of 1,028" in result.stderr
     assert result.stdout == ""
     assert run("encode", "a.rvq", "-f", "--quiet").stderr == ""
 

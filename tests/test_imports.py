@@ -76,7 +76,7 @@ ROOMS: dict[str, set[str]] = {
     "container": {"errors", "speakers"},
     "audio": {"errors", "files", "speakers", "types"},
     "codes": {"container", "errors", "files", "speakers", "types"},
-    "models": {"container", "errors", "types"},
+    "models": {"container", "errors", "files", "types"},
     "codec": {"audio", "codes", "container", "errors", "files", "models", "speakers", "types"},
     "api": {"audio", "codec", "codes", "container", "errors", "models", "types"},
     "report": {"audio", "codec", "container", "errors", "files", "speakers", "types"},

@@ -72,7 +72,7 @@ class AudioCodec:
         wav: "Audio",
         sample_rate: int,
         *,
-        bitrate: int | str = bitrates.DEFAULT,
+        bitrate: int | str | None = None,
         n_q: int | None = None,
         mono: bool = False,
         constant: bool = False,
@@ -85,7 +85,7 @@ class AudioCodec:
         wav: "Batch[Audio]",
         sample_rate: int,
         *,
-        bitrate: int | str = bitrates.DEFAULT,
+        bitrate: int | str | None = None,
         n_q: int | None = None,
         mono: bool = False,
         constant: bool = False,
@@ -97,7 +97,7 @@ class AudioCodec:
         wav: "Audio | Batch[Audio]",
         sample_rate: int,
         *,
-        bitrate: int | str = bitrates.DEFAULT,
+        bitrate: int | str | None = None,
         n_q: int | None = None,
         mono: bool = False,
         constant: bool = False,
@@ -106,10 +106,11 @@ class AudioCodec:
     ) -> Codes | list[Codes]:
         """Audio to `Codes`: floats [n] or [C, n]; a list or tuple of such gives a list of Codes.
 
-        bitrate: the most that the codes take over all channels, in bits per second or as text ("6kbps"); n_q
-        (codebooks a frame, over all channels) overrides it. mono: mix down, as `rvq encode --mono`. constant: every
-        frame gets the same number of codes. layout: the loudspeakers of the channels, "5.1" or "FL+FC+FR" (None: the
-        usual ones); what is decoded has them in the order of WAV. AudioError, BitrateError.
+        bitrate: the most that the codes take over all channels, in bits per second or as text (None: 6000, or what
+        of the model's comes nearest); n_q (codebooks a frame, over all channels) overrides it. mono: mix down, as
+        `rvq encode --mono`. constant: every frame gets the same number of codes. layout: the loudspeakers of the
+        channels, "5.1" or "FL+FC+FR" (None: the usual ones); what is decoded has them in the order of WAV. AudioError,
+        BitrateError.
         """
         if isinstance(wav, (list, tuple)):
             return [
@@ -179,7 +180,7 @@ class AudioCodec:
         sample_rate: int,
         channels: int = 1,
         *,
-        bitrate: int | str = bitrates.DEFAULT,
+        bitrate: int | str | None = None,
         n_q: int | None = None,
         mono: bool = False,
         constant: bool = False,
@@ -214,7 +215,7 @@ def _layout(text: str | None, channels: int) -> layouts.Layout:
 
 
 def _options(
-    bitrate: int | str, n_q: int | None, mono: bool, constant: bool, chunk_seconds: float | None = None
+    bitrate: int | str | None, n_q: int | None, mono: bool, constant: bool, chunk_seconds: float | None = None
 ) -> EncodeOptions:
     bits = bitrates.parse_bitrate(bitrate) if isinstance(bitrate, str) else bitrate
     return EncodeOptions(bitrate=bits, n_q=n_q, mono=mono, constant=constant, chunk_seconds=chunk_seconds)

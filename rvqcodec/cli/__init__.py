@@ -21,7 +21,7 @@ VERBS = {
     "compare": ("rvqcodec.cli.compare:compare", "Measure how far apart two recordings are."),
     "roundtrip": ("rvqcodec.cli.roundtrip:roundtrip", "Encode, decode and compare at several bitrates."),
     "report": ("rvqcodec.cli.report:report", "Make an HTML page from a benchmark run."),
-    "models": ("rvqcodec.cli.models:models", "List the models that are installed."),
+    "models": ("rvqcodec.cli.models:models", "List the models that are installed, add and remove them."),
     "train": ("rvqcodec.cli.train:train", "Train a model (needs the extra [train])."),
 }
 

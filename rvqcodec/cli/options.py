@@ -65,13 +65,19 @@ class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return float(sum(part * 60**place for place, part in enumerate(reversed(parts))))
 
 
-def asked_bitrate(text: str | None, model: str | None) -> int:
+def asked_bitrate(text: str | None, model: str | None) -> int | None:
     """The bitrate of -b in bits per second (None: the default); one that no audio can have with this model is refused.
 
     model: as for --model. Errors: BitrateError, WeightsError.
     """
-    if text is None:
-        return bitrates.DEFAULT
+    return None if text is None else possible_bitrate(text, model)
+
+
+def possible_bitrate(text: str, model: str | None) -> int:
+    """A bitrate as text in bits per second; one that no audio can have with this model is refused.
+
+    model: as for --model. Errors: BitrateError, WeightsError.
+    """
     from rvqcodec.models import cards
 
     bits_per_second = bitrates.parse_bitrate(text)

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 @click.option(
     "-b",
     "--bitrate",
-    default="1.5,3,6,12",
-    show_default=True,
     metavar="LIST",
-    help="Bitrates, separated by commas, as for encode.",
+    help="Bitrates, separated by commas, as for encode.  [default: 1.5,3,6,12, or what the model has of them]",
 )
 @options.mono("First ")
 @click.option("--model", metavar="ID", help="Model to use (see `rvq models`).")
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
 @guarded
 def roundtrip(
     source: str,
-    bitrate: str,
+    bitrate: str | None,
     mono: bool,
     model: str | None,
     device: str,
@@ -62,7 +60,7 @@ def roundtrip(
     """
     from rvqcodec.errors import AudioError
 
-    asked = sorted({options.asked_bitrate(text, model) for text in bitrate.split(",")})
+    asked = sorted({options.possible_bitrate(text, model) for text in bitrate.split(",")}) if bitrate else None
     if source == streams.STREAM:
         raise AudioError("stdin can be read only once; save it to a file first")
     if out:
@@ -72,6 +70,11 @@ def roundtrip(
     original = read_recording(source, device=device)
     if original.coded:
         raise AudioError(f"{source}: is an .rvq file already; give the audio it was made from")
+    if asked is None:
+        from rvqcodec.codes.bitrate import usual
+        from rvqcodec.models import cards
+
+        asked = usual(1 if mono else original.channels, cards.find(model).facts)
     run = _measure(original, source, asked, mono, model, device, visqol, fast, Path(out) if out else None)
     if as_json:
         from dataclasses import asdict

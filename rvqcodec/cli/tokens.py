@@ -229,7 +229,7 @@ def _is_rvq(source: str) -> bool:
 
 def _codes_of_audio(
     source: str,
-    bits: int,
+    bits: int | None,
     codebooks: int | None,
     mono: bool,
     constant: bool,
@@ -289,5 +289,9 @@ def _seconds(codes: Codes) -> float:
 def _size(codes: Codes, layout: Layout) -> str:
     steps = layout.steps(codes.frames)
     channels = "" if len(codes.codes) == 1 else f"{len(codes.codes)} channels x "
-    grid = f"{channels}{codes.n_q} codebooks x {codes.frames} frames, {clock(_seconds(codes))}"
-    return f"{grid}; {layout.pattern}: {steps:,} steps x {layout.streams} tokens = {steps * layout.streams:,}"
+    size, rate = f"{1 << codes.header.code_bits:,}", codes.header.facts.frame_rate
+    grid = (
+        f"{channels}{codes.n_q} codebooks of {size} codes x {codes.frames} frames, {rate:g}/s, {clock(_seconds(codes))}"
+    )
+    tokens = f"{steps:,} steps x {layout.streams} tokens = {steps * layout.streams:,}"
+    return f"{grid}; {layout.pattern}: {tokens} of a vocabulary of {layout.special.vocabulary:,}"

@@ -11,6 +11,7 @@ from rvqcodec.codes import bitrate as bitrates
 from rvqcodec.codes.bitrate import format_kbps
 from rvqcodec.codes.edit import trim as trim_file
 from rvqcodec.container import Reader
+from rvqcodec.models import cards
 
 
 @click.command()
@@ -52,7 +53,7 @@ def trim(
         with batch.item(called(job.source)), reading(job.source) as file:
             reader = Reader(file)
             header = reader.header
-            total = codebooks or bitrates.total_n_q(bits or 0, header.coded_channels, header.facts)
+            total = codebooks or bitrates.total_n_q(bits or 0, header.coded_channels, cards.facts_of(header))
             if total > header.total_n_q and not quiet:
                 streams.say(f"{called(job.source)}: has only {header.total_n_q} codebooks a frame and stays as it is")
             with writing(job, force=force) as out:

@@ -60,8 +60,9 @@ class Chunker:
         demand = self._encoder.demands(frames)
         constant = self._constant or demand is None
         if demand is None:
-            demand = np.full((self._n_coded, frames), MAX_DEMAND, np.uint8)
-        live = np.asarray(demand.any(1)) if self._angle else audible(mean_square)
+            demand, live = np.full((self._n_coded, frames), MAX_DEMAND, np.uint8), np.ones(self._n_coded, np.bool_)
+        else:
+            live = np.asarray(demand.any(1)) if self._angle else audible(mean_square)
         found = allocate(self._header, demand, live, constant=constant)
         codes = self._encoder.codes(n_q(self._header.limits, found, frames))
         angle = self._angle(self._chunk_number) if self._angle else MID_SIDE_ANGLE

@@ -186,7 +186,7 @@ def header_of(
 def _total_n_q(options: EncodeOptions, channels: int, facts: ModelFacts) -> int:
     if options.n_q is None:
         return bitrate.total_n_q(options.bitrate, channels, facts)
-    least, most = channels if channels > 2 else 1, facts.capacity(channels)
+    least, most = facts.least(channels), facts.capacity(channels)
     if not least <= options.n_q <= most:
         raise BitrateError(f"{options.n_q} codebooks for {channels} coded channels: must be {least} to {most}")
     return options.n_q

@@ -3,19 +3,18 @@
 from dataclasses import dataclass
 
 from rvqcodec.audio import RawFormat
-from rvqcodec.codes import bitrate
 
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """bitrate: the most the payload takes, bits per second over all coded channels; n_q (codebooks a frame over
-    all coded channels) overrides it. chunk_seconds None: 128 frames. tags are added to the input's, or
-    replace them. raw: the input's bytes are headerless PCM. verify: read back and compare what was written.
-    constant: every frame of a chunk has the same number of codes, instead of more where more is heard.
-    layout: of the input's channels, in place of what it says (`speakers.parse`).
+    """bitrate: the most the payload takes, bits per second over all coded channels (None: 6000, or what of the model's
+    comes nearest); n_q (codebooks a frame over all coded channels) overrides it. chunk_seconds None: 128 frames. tags
+    are added to the input's, or replace them. raw: the input's bytes are headerless PCM. verify: read back and compare
+    what was written. constant: every frame of a chunk has the same number of codes, instead of more where more is
+    heard. layout: of the input's channels, in place of what it says (`speakers.parse`).
     """
 
-    bitrate: int = bitrate.DEFAULT
+    bitrate: int | None = None
     n_q: int | None = None
     mono: bool = False
     model: str | None = None

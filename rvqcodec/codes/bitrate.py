@@ -1,5 +1,6 @@
 """Bitrates: text <-> bits per second <-> numbers of codebooks of a model whose facts are given."""
 
+import math
 import re
 from fractions import Fraction
 
@@ -7,6 +8,7 @@ from rvqcodec.container import MAX_CHANNELS, ModelFacts
 from rvqcodec.errors import BitrateError
 
 DEFAULT = 6000  # bits per second, where nobody asks for another
+USUAL = (1500, 3000, 6000, 12000)
 
 _NUMBER = re.compile(
     r"(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*(kbps|kbit/s|kb/s|k|bps|bit/s|b/s)?", re.IGNORECASE | re.ASCII
@@ -35,23 +37,36 @@ def parse_bitrate(text: str) -> int:
 def legal_range(facts: ModelFacts, channels: int = 1) -> str:
     """The bitrates that `channels` coded channels of a model can have, as text for messages."""
     low, high = _limits(facts, channels)
+    text = f"{_up(low)} to {_down(high)}"
+    if facts.steps:
+        text = ", ".join(_up(facts.codebook_rate * channels * n) for n in facts.steps)
     plural = "" if channels == 1 else "s"
-    return f"{float(low) / 1000:g} to {float(high) / 1000:g} kbps for {channels} coded channel{plural}"
+    return f"{text} kbps for {channels} coded channel{plural}"
 
 
-def total_n_q(bitrate: int, channels: int, facts: ModelFacts) -> int:
+def total_n_q(bitrate: int | None, channels: int, facts: ModelFacts) -> int:
     """Codebooks a frame, over all coded channels, of the largest payload that fits `bitrate` bits per second.
 
     `channels` counts coded channels: 1 mono, 2 mid and side, more than 2 each for itself. Raises
-    BitrateError below one codebook (one a channel, if more than 2) and above the model's codebooks
+    BitrateError below one codebook (one a channel, where each is coded for itself) and above the model's codebooks
     for every channel: the message names the legal range and, where the unit looks mistaken, what was meant.
+    None is the default, or what comes nearest to it.
     """
     if not 1 <= channels <= MAX_CHANNELS:
         raise BitrateError(f"{channels} channels: a file has 1 to {MAX_CHANNELS}")
     low, high = _limits(facts, channels)
+    if bitrate is None:
+        bitrate = min(max(DEFAULT, math.ceil(low)), math.floor(high))
     if not low <= bitrate <= high:
         raise _out_of_range(bitrate, low, high, legal_range(facts, channels))
-    return int(bitrate // facts.codebook_rate)
+    most = int(bitrate // facts.codebook_rate)
+    return channels * max(n for n in facts.steps if n * channels <= most) if facts.steps else most
+
+
+def usual(channels: int, facts: ModelFacts) -> list[int]:
+    """Bitrates to compare a model at: those of `USUAL` that it can have, or else its highest."""
+    low, high = _limits(facts, channels)
+    return [bitrate for bitrate in USUAL if low <= bitrate <= high] or [math.floor(high)]
 
 
 def check_possible(bitrate: int, facts: ModelFacts) -> None:
@@ -63,7 +78,18 @@ def check_possible(bitrate: int, facts: ModelFacts) -> None:
 
 def _limits(facts: ModelFacts, channels: int) -> tuple[Fraction, Fraction]:
     rate = facts.codebook_rate
-    return rate * (channels if channels > 2 else 1), rate * facts.capacity(channels)
+    if facts.steps:
+        return rate * channels * facts.steps[0], rate * channels * facts.steps[-1]
+    return rate * facts.least(channels), rate * facts.capacity(channels)
+
+
+def _up(bits_per_second: Fraction) -> str:
+    """As kbps with three decimals, rounded so that the model can have what is read."""
+    return f"{math.ceil(bits_per_second) / 1000:g}"
+
+
+def _down(bits_per_second: Fraction) -> str:
+    return f"{math.floor(bits_per_second) / 1000:g}"
 
 
 def _out_of_range(bitrate: int, low: Fraction, high: Fraction, legal: str) -> BitrateError:

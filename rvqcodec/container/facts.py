@@ -1,6 +1,6 @@
 """What a file has to know of its model; a container holds the codes of any model that these facts describe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 
@@ -13,6 +13,10 @@ class ModelFacts:
     A code has `code_bits` bits, a coded channel at most `max_n_q` codebooks; each of its frames gets `first_n_q` codes
     before the demand for more counts. `side`: these two, (first, most), of the second channel of a stereo pair, where
     they are others.
+
+    Two more, which a file does not say of its model and which are not compared: `pairs` is whether stereo is turned
+    into a main and a second channel (else each channel is coded by itself), `steps` are the only numbers of codebooks
+    a channel that a bitrate may stand for (none: all).
     """
 
     model_id: str
@@ -24,10 +28,16 @@ class ModelFacts:
     max_n_q: int
     first_n_q: int = 1
     side: tuple[int, int] | None = None
+    pairs: bool = field(default=True, compare=False)
+    steps: tuple[int, ...] = field(default=(), compare=False)
 
     def capacity(self, channels: int) -> int:
         """The most codes that a frame can have, over that many coded channels."""
         return self.max_n_q * channels if self.side is None or channels != 2 else self.max_n_q + self.side[1]
+
+    def least(self, channels: int) -> int:
+        """The fewest codes that a frame can have, over that many coded channels."""
+        return 1 if channels == 1 or (channels == 2 and self.pairs) else channels
 
     @property
     def frame_rate(self) -> float:

@@ -104,14 +104,14 @@ class Header:
         tags: tuple[tuple[str, str], ...] = (),
         speakers: int | None = None,
     ) -> "Header":
-        """The header of a model's codes: one channel alone, two as mid and side, more each by itself.
+        """The header of a model's codes: one channel alone, two turned if the model codes pairs, else each by itself.
 
         total_n_q: None for one codebook a channel, where the codes themselves will tell how many there are.
         """
         return cls(
             sample_rate=sample_rate,
             channels=channels,
-            coding=CODINGS[min(channels, len(CODINGS)) - 1],
+            coding="mono" if channels == 1 else "mid-side" if channels == 2 and facts.pairs else "discrete",
             model_id=facts.model_id,
             weights_hash=facts.weights_hash,
             model_rate=facts.model_rate,
@@ -141,6 +141,7 @@ class Header:
             max_n_q=self.most,
             first_n_q=self.first,
             side=self.side if self.side != (self.first, self.most) else None,
+            pairs=not (self.coding == "discrete" and self.channels == 2),
         )
 
     @property
@@ -177,6 +178,11 @@ class Header:
         return frames * self.hop / self.model_rate
 
 
+def valid_model_id(text: str) -> bool:
+    """Whether a header can carry a model id."""
+    return _MODEL_ID.fullmatch(text) is not None
+
+
 def check_header(header: Header) -> None:
     """Raises FormatError for the first rule that a header breaks, with the position where that field
     stands.
@@ -209,7 +215,7 @@ def check_header(header: Header) -> None:
         raise FormatError(f"header: {problem}")
     if len(header.weights_hash) != 8:
         raise FormatError(f"header: weights hash has {len(header.weights_hash)} bytes, not 8", 35)
-    if not _MODEL_ID.fullmatch(header.model_id):
+    if not valid_model_id(header.model_id):
         raise FormatError(
             f"header: model id {header.model_id!a} is not 1 to 32 letters, digits, '.', '_' or '-'",
             _MODEL_ID_AT,

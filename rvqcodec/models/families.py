@@ -11,7 +11,12 @@ from rvqcodec.container import ModelFacts
 from rvqcodec.errors import WeightsError
 from rvqcodec.models.interface import Card, Model
 
-FAMILIES = {"rvq44": "rvqcodec.models.rvq44.family"}
+FAMILIES = {
+    "rvq44": "rvqcodec.models.rvq44.family",
+    "encodec": "rvqcodec.models.published.encodec",
+    "dac": "rvqcodec.models.published.dac",
+    "mimi": "rvqcodec.models.published.mimi",
+}
 ENTRY_POINTS = "rvqcodec.families"
 """The group of entry points in which other packages name families of theirs."""
 
@@ -35,5 +40,5 @@ def family(name: str) -> Family:
     if module is None:
         module = next((point.module for point in entry_points(group=ENTRY_POINTS, name=name)), None)
     if module is None:
-        raise WeightsError(f"models of family {name!r} are unknown; known are {', '.join(sorted(FAMILIES))}")
+        raise WeightsError(f"models of family {name!r} are unknown; known are {', '.join(FAMILIES)}")
     return cast(Family, importlib.import_module(module))

@@ -61,7 +61,8 @@ class Encoder(Protocol):
         """How much each of the next frames, at most `ready`, asks for codes: uint8 [C, frames].
 
         0 (none) to 15, half an octave of codes a step (`container.allocation`). They do not depend on the bitrate, so
-        that files of a lower bitrate are the first codes of a higher one's. None: all frames get the same.
+        that files of a lower bitrate are the first codes of a higher one's. None: all frames of all channels get the
+        same.
         """
 
     def codes(self, n_q: npt.NDArray[np.integer]) -> Codes:

@@ -14,7 +14,7 @@ from rvqcodec.errors import RvqError, WeightsError
 from rvqcodec.models import cards, families
 from rvqcodec.models.interface import Card, Model
 
-LARGEST = 256 << 20  # bytes of a weights file that we are willing to read
+LARGEST = 1 << 30  # bytes of a weights file that we are willing to read
 
 _lock = threading.Lock()
 
@@ -64,7 +64,9 @@ def open_card(card: Card, device: str = "cpu") -> Model:
     family = families.family(card.family)
     tensors = verified_tensors(card)
     if bitstream_sha256(tensors, family.bitstream(tensors)) != card.bitstream_sha256:
-        raise WeightsError(f"model {card.model_id}: its tensors do not hash to {card.bitstream_sha256}; reinstall rvq")
+        raise WeightsError(
+            f"model {card.model_id}: its tensors do not hash to {card.bitstream_sha256}; {cards.remedy(card.path)}"
+        )
     try:
         return family.load(card, tensors, device)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -83,13 +85,13 @@ def verified_tensors(card: Card) -> dict[str, npt.NDArray[Any]]:
     except OSError as error:
         raise WeightsError(
             f"model {card.model_id}: {card.path} cannot be read ({error.strerror}); expected sha256 "
-            f"{card.sha256}; reinstall rvq"
+            f"{card.sha256}; {cards.remedy(card.path)}"
         ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != card.sha256:
         raise WeightsError(
             f"model {card.model_id}: {card.path} has sha256 {found}, expected {card.sha256}; it was altered, "
-            "reinstall rvq"
+            f"{cards.remedy(card.path)}"
         )
     try:
         return parse(data)

@@ -1,0 +1,89 @@
+"""The family `mimi`: a semantic codebook, acoustic ones, and transformers that look back ten seconds."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from rvqcodec.container import ModelFacts
+from rvqcodec.models.interface import Card
+from rvqcodec.models.published import checkpoint, config
+from rvqcodec.models.published.config import bitstream
+from rvqcodec.models.published.layers import Layer, stream_of
+from rvqcodec.models.published.stream import Published
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["FIELDS", "bitstream", "check", "default_id", "facts", "load"]
+
+FIELDS = (
+    "sampling_rate", "audio_channels", "hidden_size", "num_filters", "num_residual_layers", "upsampling_ratios",
+    "kernel_size", "last_kernel_size", "residual_kernel_size", "dilation_growth_rate", "use_causal_conv", "pad_mode",
+    "compress", "trim_right_ratio", "codebook_size", "codebook_dim", "num_quantizers", "use_conv_shortcut",
+    "vector_quantization_hidden_dimension", "num_semantic_quantizers", "upsample_groups", "num_hidden_layers",
+    "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim", "hidden_act",
+    "max_position_embeddings", "norm_eps", "rope_parameters", "sliding_window", "attention_bias", "frame_rate",
+)  # fmt: skip
+DOWNSAMPLING = 2  # between the convolutions and the codes; fixed in transformers
+
+
+def facts(fields: dict[str, Any], model_id: str, weights_hash: bytes) -> ModelFacts:
+    """What files have to know of a model. ValueError, TypeError or KeyError for a config that is none."""
+    hop = DOWNSAMPLING * math.prod(fields["upsampling_ratios"])
+    return config.facts(fields, model_id, weights_hash, hop=hop, n_q=fields["num_quantizers"])
+
+
+def default_id(fields: dict[str, Any]) -> str:
+    """The id of a model for which nobody chose one."""
+    return "mimi"
+
+
+def check(fields: dict[str, Any]) -> None:
+    """ValueError for a variant that is not supported, with the reason."""
+    config.must_be(fields, audio_channels=1, num_semantic_quantizers=1, use_causal_conv=True)
+    hop = DOWNSAMPLING * math.prod(fields["upsampling_ratios"])
+    config.must_be(fields, frame_rate=fields["sampling_rate"] / hop)
+
+
+def load(card: Card, tensors: Mapping[str, npt.NDArray[Any]], device: str) -> Published:
+    """The model of a card. ValueError, TypeError or RuntimeError for tensors that do not fit."""
+    check(card.config)
+    return Published(Network(checkpoint.network("mimi", card.config, tensors, device)), card.facts)
+
+
+class Network:
+    """`stream.Network` of a MimiModel."""
+
+    fills = False
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.width = model.config.hidden_size
+
+    @property
+    def device(self) -> Any:
+        return self._model.device
+
+    def analysis(self) -> Layer:
+        return stream_of(self._model.encoder)
+
+    def synthesis(self) -> Layer:
+        return stream_of(self._model.decoder)
+
+    def quantize(self, latents: "Tensor", n_q: int) -> "Tensor":
+        return self._model.quantizer.encode(latents, n_q).transpose(0, 1)  # type: ignore[no-any-return]
+
+    def dequantize(self, codes: "Tensor", used: "Tensor") -> "Tensor":
+        quantizer = self._model.quantizer
+        halves = (quantizer.semantic_residual_vector_quantizer, quantizer.acoustic_residual_vector_quantizer)
+        latents = None
+        for half, begin, end in zip(halves, (0, 1), (1, codes.shape[1]), strict=True):
+            if begin < end:
+                parts = [half.layers[k - begin].decode(codes[:, k]) * used[:, k] for k in range(begin, end)]
+                found = sum(parts[1:], start=parts[0])
+                found = found if half.output_proj is None else half.output_proj(found)
+                latents = found if latents is None else latents + found
+        assert latents is not None  # there always is a first codebook
+        return latents  # type: ignore[no-any-return]
