@@ -84,6 +84,39 @@ def test_a_model_with_fewer_codebooks_refuses_what_it_cannot_have() -> None:
             bitrate.total_n_q(3001 * channels, channels, few)
 
 
+def test_a_model_may_have_single_bitrates_only() -> None:
+    steps = replace(FACTS, model_rate=24000, hop=320, pairs=False, steps=(2, 4, 8, 16, 32))
+    assert [bitrate.total_n_q(bits, 1, steps) for bits in (1500, 2999, 3000, 23_999, 24_000)] == [2, 2, 4, 16, 32]
+    assert bitrate.total_n_q(7000, 2, steps) == 2 * 4, "4.5 a channel would be 3.5 kbps each: 3 are had"
+    assert bitrate.legal_range(steps) == "1.5, 3, 6, 12, 24 kbps for 1 coded channel"
+    for bits in (1499, 24_001):
+        with pytest.raises(BitrateError, match=r"1\.5, 3, 6, 12, 24 kbps"):
+            bitrate.total_n_q(bits, 1, steps)
+
+
+def test_a_model_of_single_channels_needs_a_code_for_each() -> None:
+    single = replace(FACTS, pairs=False)
+    assert bitrate.total_n_q(750, 2, single) == 2
+    with pytest.raises(BitrateError, match=r"0\.75 to 24 kbps for 2 coded"):
+        bitrate.total_n_q(749, 2, single)
+
+
+def test_limits_are_told_so_that_they_can_be_had() -> None:
+    """861.328 bit/s a codebook: 0.861 kbps would be too little, and 7.751 for all nine."""
+    dac = replace(FACTS, hop=512, max_n_q=9, pairs=False)
+    assert bitrate.legal_range(dac) == "0.862 to 7.752 kbps for 1 coded channel"
+    assert [bitrate.total_n_q(bits, 1, dac) for bits in (862, 7751, 7752)] == [1, 8, 9]
+
+
+def test_the_default_is_what_comes_nearest() -> None:
+    assert bitrate.total_n_q(None, 1, FACTS) == 16
+    few = replace(FACTS, max_n_q=8)
+    assert bitrate.total_n_q(None, 1, few) == 8
+    assert bitrate.total_n_q(None, 8, replace(FACTS, hop=512, pairs=False)) == 8
+    assert (bitrate.usual(1, FACTS), bitrate.usual(1, few)) == ([1500, 3000, 6000, 12000], [1500, 3000])
+    assert bitrate.usual(1, replace(FACTS, hop=640, model_rate=32000, code_bits=11, steps=(4,))) == [2200]
+
+
 @pytest.mark.parametrize(
     ("bits", "text"), [(6000, "6 kbps"), (375, "0.375 kbps"), (6047.99, "6.048 kbps"), (0, "0 kbps")]
 )

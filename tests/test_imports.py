@@ -9,7 +9,7 @@ import pytest
 import rvqfiles
 from conftest import ENVIRONMENT, ROOT
 
-HEAVY = {"torch", "soundfile", "soxr", "safetensors", "scipy", "matplotlib"}
+HEAVY = {"torch", "transformers", "huggingface_hub", "soundfile", "soxr", "safetensors", "scipy", "matplotlib"}
 PACKAGE = ROOT / "rvqcodec"
 
 
@@ -61,7 +61,8 @@ def test_commands_that_start_at_once(tiny: Path, args: list[str]) -> None:
 @pytest.mark.parametrize(
     "module",
     ["errors", "files", "container", "codes.edit", "codes.tokenfile", "codes.verify", "models.loading",
-     "models.rvq44.family", "cli", "api.residual", "audio.formats"],
+     "models.rvq44.family", "models.published.encodec", "models.published.dac", "models.published.mimi",
+     "models.adding", "cli", "api.residual", "audio.formats"],
 )  # fmt: skip
 def test_rooms_without_torch(module: str) -> None:
     assert not imported(f"import rvqcodec.{module}") & HEAVY

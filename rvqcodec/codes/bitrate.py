@@ -37,9 +37,9 @@ def parse_bitrate(text: str) -> int:
 def legal_range(facts: ModelFacts, channels: int = 1) -> str:
     """The bitrates that `channels` coded channels of a model can have, as text for messages."""
     low, high = _limits(facts, channels)
-    text = f"{_up(low)} to {_down(high)}"
+    text = f"{low / 1000:g} to {high / 1000:g}"
     if facts.steps:
-        text = ", ".join(_up(facts.codebook_rate * channels * n) for n in facts.steps)
+        text = ", ".join(f"{math.ceil(facts.codebook_rate * channels * n) / 1000:g}" for n in facts.steps)
     plural = "" if channels == 1 else "s"
     return f"{text} kbps for {channels} coded channel{plural}"
 
@@ -56,7 +56,7 @@ def total_n_q(bitrate: int | None, channels: int, facts: ModelFacts) -> int:
         raise BitrateError(f"{channels} channels: a file has 1 to {MAX_CHANNELS}")
     low, high = _limits(facts, channels)
     if bitrate is None:
-        bitrate = min(max(DEFAULT, math.ceil(low)), math.floor(high))
+        bitrate = min(max(DEFAULT, low), high)
     if not low <= bitrate <= high:
         raise _out_of_range(bitrate, low, high, legal_range(facts, channels))
     most = int(bitrate // facts.codebook_rate)
@@ -66,7 +66,7 @@ def total_n_q(bitrate: int | None, channels: int, facts: ModelFacts) -> int:
 def usual(channels: int, facts: ModelFacts) -> list[int]:
     """Bitrates to compare a model at: those of `USUAL` that it can have, or else its highest."""
     low, high = _limits(facts, channels)
-    return [bitrate for bitrate in USUAL if low <= bitrate <= high] or [math.floor(high)]
+    return [bitrate for bitrate in USUAL if low <= bitrate <= high] or [high]
 
 
 def check_possible(bitrate: int, facts: ModelFacts) -> None:
@@ -76,23 +76,16 @@ def check_possible(bitrate: int, facts: ModelFacts) -> None:
         raise _out_of_range(bitrate, low, high, legal_range(facts))
 
 
-def _limits(facts: ModelFacts, channels: int) -> tuple[Fraction, Fraction]:
+def _limits(facts: ModelFacts, channels: int) -> tuple[int, int]:
+    """The lowest and the highest bitrate, up to the next whole bit per second: so each can be had."""
     rate = facts.codebook_rate
+    least, most = facts.least(channels), facts.capacity(channels)
     if facts.steps:
-        return rate * channels * facts.steps[0], rate * channels * facts.steps[-1]
-    return rate * facts.least(channels), rate * facts.capacity(channels)
+        least, most = channels * facts.steps[0], channels * facts.steps[-1]
+    return math.ceil(rate * least), math.ceil(rate * most)
 
 
-def _up(bits_per_second: Fraction) -> str:
-    """As kbps with three decimals, rounded so that the model can have what is read."""
-    return f"{math.ceil(bits_per_second) / 1000:g}"
-
-
-def _down(bits_per_second: Fraction) -> str:
-    return f"{math.floor(bits_per_second) / 1000:g}"
-
-
-def _out_of_range(bitrate: int, low: Fraction, high: Fraction, legal: str) -> BitrateError:
+def _out_of_range(bitrate: int, low: int, high: int, legal: str) -> BitrateError:
     meant = bitrate // 1000 if bitrate > high else bitrate * 1000
     hint = f"; did you mean {format_kbps(meant).replace(' ', '')}?" if low <= meant <= high else ""
     return BitrateError(f"bitrate {format_kbps(bitrate)} is out of range: {legal}{hint}")
