@@ -13,6 +13,7 @@ from rvqcodec import files
 from rvqcodec.audio import AudioInput, Resampler, open_input
 from rvqcodec.codec.channels import Mix
 from rvqcodec.codec.chunker import Chunker
+from rvqcodec.codec.offset import Offset
 from rvqcodec.codec.options import EncodeOptions, EncodeReport
 from rvqcodec.codec.turning import Turner
 from rvqcodec.codes import bitrate
@@ -32,6 +33,7 @@ from rvqcodec.models import loading
 from rvqcodec.models.interface import Model
 from rvqcodec.types import Progress, Samples
 
+TOLD = 0.001  # of full scale: an offset that is worth telling
 PATIENCE = 0.01  # seconds in which a pipe's writer that is faster than we are sends more
 
 
@@ -119,6 +121,9 @@ def _chunks(
     yield from encoder.flush()
     if mix is not None:
         _note_cancelling(audio, mix)
+    if encoder.offset >= TOLD:
+        text = f"a constant offset (DC) of {encoder.offset:.3f} of full scale was taken away; nobody hears it"
+        audio.warnings.append(f"{audio.name}: {text}")
 
 
 class Encoder:
@@ -134,24 +139,30 @@ class Encoder:
         """
         self._mix = mix
         self._resampler = Resampler(header.sample_rate, header.model_rate, header.coded_channels)
+        self._offset = Offset(header.model_rate, header.coded_channels)
         paired = header.coding == "mid-side"
         self._turner = Turner(header) if paired else None
         encoder = model.encoder(header.coded_channels, paired=paired)
         self._chunker = Chunker(header, encoder, self._turner.angle if self._turner else None, constant=constant)
+
+    @property
+    def offset(self) -> float:
+        """The largest constant offset that was taken away, of full scale."""
+        return self._offset.removed
 
     def push(self, samples: Samples, *, more: bool = False) -> list[Chunk]:
         """Take the audio's float32 [C, n] at its own rate; give the chunks that are full.
 
         more: further samples come without delay, so chunks may be held back for a while (see `interface.Encoder`).
         """
-        coded = self._resampler.push(samples if self._mix is None else self._mix.push(samples))
+        coded = self._offset.push(self._resampler.push(samples if self._mix is None else self._mix.push(samples)))
         if self._turner is not None:
             coded = self._turner.push(coded)
         return list(self._chunker.push(coded, more=more))
 
     def flush(self) -> list[Chunk]:
         """The remaining chunks."""
-        coded = self._resampler.flush()
+        coded = np.concatenate([self._offset.push(self._resampler.flush()), self._offset.flush()], axis=1)
         if self._turner is not None:
             coded = np.concatenate([self._turner.push(coded), self._turner.flush()], axis=1)
         return [*self._chunker.push(coded, more=True), *self._chunker.flush()]
