@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rvqcodec.types import Samples
 
 BLOCK, MEMORY, START = 0.025, 1.0, 0.25  # seconds: a step of the mean, how far it reaches back, what it starts with
-LEAST, HEARD = 0.15, 0.25  # of the level (RMS): up to here an offset costs nothing, from here on all of it is taken away
+LEAST, HEARD = 0.15, 0.25  # of the level (RMS): up to here it costs nothing, from here on all of it is taken away
 NOTHING = 1e-4  # of full scale
 
 
