@@ -202,7 +202,7 @@ def test_trim_takes_many_and_goes_on_after_a_bad_one(invoke: Run, song: Path, br
         (("cut", "SONG", "--duration", "0", "-o", "OUT"), 1, "less than a sample"),
         (("cat", "-", "-"), 2, "only once"),
         (("cat", "SONG", "OTHER", "-o", "OUT"), 1, "has channels 1"),
-        (("cat", "SONG", "-o", "SONG", "-f"), 1, "one of the inputs"),
+        (("cat", "SONG", "OTHER", "-o", "SONG", "-f"), 1, "one of the inputs"),
     ],
 )
 def test_what_makes_no_sense_is_told(
@@ -258,6 +258,59 @@ def test_pipes(song: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert (tmp_path / "small.rvq").read_bytes() == trimmed(song.read_bytes(), 8)
     assert shell("rvq verify part.rvq", tmp_path).returncode == 0
+
+
+VERBS = {
+    "trim": "trim song.rvq -q 3",
+    "cut": "cut song.rvq --frames 8:40",
+    "cat": "cat song.rvq song.rvq",
+    "tokens encode": "tokens encode song.rvq --quiet",
+    "tokens decode": "tokens decode song.npz",
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_results_that_are_no_files(invoke: Run, song: Path, tmp_path: Path, verb: str) -> None:
+    """Stdout, other descriptors, pipes, FIFOs under any name; a file behind one is written where the shell stands."""
+    assert invoke("tokens", "encode", song).code == 0
+    assert shell(f"rvq {VERBS[verb]} -o - > want", tmp_path).returncode == 0
+    want = (tmp_path / "want").read_bytes()
+    assert len(want) > 100
+    for way in (
+        "rvq {} -o /dev/stdout > got",
+        "rvq {} -o /dev/stdout | cat > got",
+        "rvq {} -o /dev/fd/1 >> got",
+        "ln -s /dev/stdout link; rvq {} -o link > got",
+        "rvq {} -o /dev/fd/9 9> got",
+        "rvq {} -o /proc/self/fd/9 9>> got",
+        "rvq {} -o >(cat > got; touch done); while [ ! -e done ]; do sleep 0.02; done",
+        "mkfifo fifo; cat fifo > got & rvq {} -o fifo && wait",
+    ):
+        done = shell("printf '' > got; " + way.format(VERBS[verb]), tmp_path)
+        assert (done.returncode, b"rror" in done.stderr) == (0, False), (way, done.stderr)
+        assert (tmp_path / "got").read_bytes() == want, way
+    done = shell(f"echo before > got; rvq {VERBS[verb]} -o /dev/stdout >> got; echo after >> got", tmp_path)
+    assert (tmp_path / "got").read_bytes() == b"before\n" + want + b"after\n"
+    assert {*names_in(tmp_path)} == {"song.rvq", "song.npz", "want", "got", "link", "fifo", "done"}
+
+
+def test_a_descriptor_that_is_not_open_is_named(song: Path, tmp_path: Path) -> None:
+    done = shell("rvq trim song.rvq -q 3 -o /dev/fd/77", tmp_path)
+    assert (done.returncode, done.stderr) == (1, b"rvq: song.rvq: /dev/fd/77: Bad file descriptor\n")
+
+
+def test_a_reader_of_a_result_that_leaves_ends_us_quietly(tmp_path: Path) -> None:
+    (tmp_path / "long.rvq").write_bytes(make_file(frames=40000, total_n_q=32, frames_per_chunk=128))
+    done = shell("rvq trim long.rvq -q 31 -o >(head -c 100 > /dev/null)", tmp_path)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_tokens_take_pipes_by_name(song: Path, tmp_path: Path) -> None:
+    line = (
+        "rvq tokens encode song.rvq -o want.jsonl && rvq tokens encode --quiet <(cat song.rvq) -o - | cmp - want.jsonl"
+    )
+    done = shell(f"{line} && rvq tokens decode <(cat want.jsonl) -o - | cmp - song.rvq", tmp_path)
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
 
 
 def test_cat_takes_pipes_by_name(song: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import io
 import pytest
 from rvqfiles import HEADER, make_file
 
-from rvqcodec.cli.text import as_text, clock, printable
+from rvqcodec.cli.text import as_text, clock
 from rvqcodec.codes.describe import as_dict, describe
 
 
@@ -42,7 +42,3 @@ def test_nothing_is_divided_by_a_length_of_nothing() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00.000"), (59.9996, "1:00.000"), (3723.5, "1:02:03.500")])
 def test_times(seconds: float, text: str) -> None:
     assert clock(seconds) == text
-
-
-def test_printable_text_cannot_move_a_terminal() -> None:
-    assert printable("Ünï \x1b[2J\r\n\u202e\x9b") == r"Ünï \x1b[2J\r\n\u202e\x9b"

@@ -99,16 +99,18 @@ class AudioInput:
         self.close()
 
 
-def open_input(source: str | Path, raw: RawFormat | None = None, layout: str | None = None) -> AudioInput:
+def open_input(
+    source: str | Path, raw: RawFormat | None = None, layout: str | None = None, *, name: str | None = None
+) -> AudioInput:
     """Open a file, or stdin for "-", for reading; with `raw` its bytes are headerless PCM.
 
     layout: of the channels as they stand in the input, in place of what it says (`speakers.parse`).
 
     WAV and raw are streamed from pipes (and FIFOs); other formats from pipes go through a temporary file that
-    has no name. Raises AudioError, in one line, for what cannot be read.
+    has no name. name: what messages call it. Raises AudioError, in one line, for what cannot be read.
     """
     stdin = str(source) == "-"
-    name = "stdin" if stdin else str(source)
+    name = name or ("stdin" if stdin else str(source))
     with _read_errors(name):
         # A duplicate, so that closing the input leaves descriptor 0 alone.
         file: IO[bytes] = open(os.dup(0) if stdin else source, "rb")  # noqa: SIM115

@@ -14,6 +14,7 @@ from rvqcodec.audio.samples import check_rate_and_channels
 from rvqcodec.audio.sinks import PcmSink, Sink, SoundfileSink
 from rvqcodec.audio.tags import kept
 from rvqcodec.errors import AudioError
+from rvqcodec.files import is_special
 
 BLOCK = 65_536
 
@@ -71,15 +72,17 @@ class AudioOutput:
 
 
 def output_format(target: str | Path, format: str | None = None) -> str:
-    """The one of FORMATS that `target` gets: `format` if given, "wav" for stdout, else by its ending.
+    """The one of FORMATS that `target` gets: `format` if given, else by its ending, "wav" for stdout and pipes.
 
-    Raises AudioError naming the legal ones. Pure: it touches no file, so a command can check before it works.
+    Raises AudioError naming the legal ones. It opens no file, so a command can check before it works.
     """
     stdout = str(target) == "-"
     if format is not None and format not in FORMATS:
         raise AudioError(f"format {format!r}: must be one of {', '.join(FORMATS)}")
     if format is None:
         format = "wav" if stdout else ENDINGS.get(Path(target).suffix.lower())
+    if format is None and is_special(target):
+        format = "wav"
     if format is None:
         raise AudioError(f"{target}: the name must end in one of {', '.join(ENDINGS)}")
     if stdout and format not in ("wav", "raw"):

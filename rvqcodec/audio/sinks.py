@@ -17,7 +17,7 @@ from rvqcodec.audio.samples import WIDTH, encode, quantize
 from rvqcodec.audio.soundfiles import forward_file, sound_errors
 from rvqcodec.audio.wavwrite import wav_head
 from rvqcodec.errors import AudioError
-from rvqcodec.files import Replacement
+from rvqcodec.files import Replacement, is_special
 from rvqcodec.speakers import usual
 
 try:
@@ -67,15 +67,6 @@ def write_errors(name: str) -> Iterator[None]:
         raise AudioError(f"cannot write {name}: {error.strerror or error}") from error
 
 
-def is_special(target: str | Path) -> bool:
-    """Whether the target exists and is neither file nor folder (/dev/null, a FIFO): never to be replaced."""
-    try:
-        mode = os.stat(target).st_mode
-    except OSError:
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
-
-
 def can_go_back(fd: int) -> bool:
     """Whether what will be written first to `fd` can be written again at the end: a file, at its start."""
     if not stat.S_ISREG(os.fstat(fd).st_mode) or os.lseek(fd, 0, os.SEEK_CUR) != 0:
@@ -110,11 +101,9 @@ class PcmSink:
         self._fd = 1
         try:
             with write_errors(self._name):
-                if self._name != "stdout" and is_special(target):
-                    self._fd = os.open(target, os.O_WRONLY)
-                elif self._name != "stdout":
+                if self._name != "stdout":
                     self._file = Replacement(target, force=force)
-                    self._fd = os.open(self._file.path, os.O_WRONLY)
+                    self._fd = self._file.open()
                 self._patchable = can_go_back(self._fd)
         except BaseException:
             self.abort()
@@ -164,7 +153,7 @@ class PcmSink:
         # RF64 is for files; a pipe that is too long for RIFF is headed like one of unknown length, which more
         # programs understand.
         may_be_long = self._announced is None or self._announced * self._align > 0xFFFF0000
-        room = self._file is not None and may_be_long
+        room = self._file is not None and not self._file.in_place and may_be_long
         return wav_head(
             self._rate,
             self._channels,
@@ -213,9 +202,10 @@ class SoundfileSink:
         with write_errors(self._name):
             self._file = Replacement(target, force=force)
         try:
-            with sound_errors(self._name, writing=True):
+            # By descriptor, which soundfile closes: it takes no names with bytes that are no UTF-8.
+            with write_errors(self._name), sound_errors(self._name, writing=True):
                 self._sound = forward_file()(
-                    str(self._file.path), "w", sample_rate, channels, subtype, format=format.upper()
+                    self._file.open(), "w", sample_rate, channels, subtype, format=format.upper()
                 )
                 for key, text in tags.items():
                     setattr(self._sound, key.lower(), text)
@@ -261,7 +251,8 @@ class SoundfileSink:
 
     def _check(self) -> None:
         # libsndfile says nothing when the disk fills up while it closes: only reading back tells.
-        with sound_errors(self._name), forward_file()(str(self._file.path)) as sound:
+        opened = open(self._file.path, "rb")  # noqa: SIM115
+        with opened as file, sound_errors(self._name), forward_file()(file.fileno(), closefd=False) as sound:
             held: int = sound.frames
         if held != self._written:
             came = f"{held} of {self._written} samples per channel arrived"

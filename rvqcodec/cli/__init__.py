@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from rvqcodec import __version__
+from rvqcodec.cli import streams
+from rvqcodec.cli.signals import signals_end_us
 
 VERBS = {
     "encode": ("rvqcodec.cli.encode:encode", "Encode audio files to .rvq."),
@@ -28,6 +30,12 @@ VERBS = {
 
 class LazyGroup(click.Group):
     """Shows every verb's one line without importing it."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command line: text never fails for its encoding, and signals leave nothing behind."""
+        streams.take_all_text()
+        with signals_end_us():
+            return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)

@@ -7,9 +7,9 @@ import click
 
 from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import guarded
-from rvqcodec.cli.names import Job
-from rvqcodec.cli.pipes import called, naming, writing
-from rvqcodec.cli.streams import STREAM
+from rvqcodec.cli.names import Job, check_target, result_name
+from rvqcodec.cli.pipes import naming, writing
+from rvqcodec.cli.streams import STREAM, called
 from rvqcodec.cli.text import clock
 from rvqcodec.codes.edit import Joiner
 from rvqcodec.container import Header, Reader
@@ -32,12 +32,13 @@ def cat(inputs: tuple[str, ...], output: str, force: bool, quiet: bool) -> None:
     """
     if inputs.count(STREAM) > 1:
         raise click.UsageError("stdin can be read only once")
+    output = result_name(output)
     headers: list[Header] = []
     pipes: dict[int, Reader] = {}
+    if output != STREAM:
+        check_target(output, *inputs, force=force)
     with contextlib.ExitStack() as held:
         for index, name in enumerate(inputs):
-            if name != STREAM and output != STREAM:
-                _not_the_target(name, output)
             with naming(name):
                 if name != STREAM and os.path.isfile(name):
                     with open(name, "rb") as file:
@@ -66,10 +67,3 @@ def cat(inputs: tuple[str, ...], output: str, force: bool, quiet: bool) -> None:
             least, most = (round(gap * 1000) for gap in (min(joiner.gaps), max(joiner.gaps)))
             gaps = f", {least if least == most else f'{least} to {most}'} ms between the inputs"
         streams.say(f"{output}: {clock(done.n_samples / headers[0].sample_rate)}{gaps}")
-
-
-def _not_the_target(name: str, output: str) -> None:
-    from rvqcodec import files
-
-    if files.same_file(name, output):
-        raise RvqError(f"{output} is one of the inputs; choose another name with -o")

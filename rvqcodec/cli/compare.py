@@ -1,6 +1,5 @@
 """`rvq compare`: how far one recording is from another, in figures and as a picture."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,8 @@ import click
 
 from rvqcodec.cli import streams
 from rvqcodec.cli.errors import guarded
-from rvqcodec.cli.names import refuse_existing
+from rvqcodec.cli.names import check_target, result_name
+from rvqcodec.texts import printable
 
 if TYPE_CHECKING:
     from rvqcodec.report.metrics import Measurement
@@ -54,7 +54,9 @@ def compare(
     if plot:
         from rvqcodec.report.plot import require_matplotlib
 
-        refuse_existing(plot, force=force)
+        if result_name(plot) == streams.STREAM:
+            raise click.UsageError("--plot: stdout is for the figures; name a file")
+        check_target(plot, reference, other, force=force)
         require_matplotlib()
     from rvqcodec.report.metrics import measure
     from rvqcodec.report.recording import make_alike, read_recording
@@ -70,15 +72,12 @@ def compare(
         draw(plot, a, b, found)
     if as_json:
         recordings = dict(zip(("reference", "other"), map(_about, sources), strict=True))
-        click.echo(json.dumps({**recordings, "figures": found.to_dict(), "notes": notes}, indent=2))
+        streams.show_json({**recordings, "figures": found.to_dict(), "notes": notes}, indent=2)
         return
     for label, source in zip(("reference", "other"), sources, strict=True):
-        click.echo(f"{label:<12}{_line(source)}")
-    for note in notes:
-        click.echo(f"{'note':<12}{note}")
-    click.echo()
-    for label, value in lines(found, absent):
-        click.echo(f"{label:<26}{value}")
+        streams.show(f"{label:<12}{_line(source)}")
+    streams.show(*(f"{'note':<12}{note}" for note in notes), "")
+    streams.show(*(f"{label:<26}{value}" for label, value in lines(found, absent)))
 
 
 def judged_metrics(seconds: float, *, fast: bool, visqol: bool = True) -> tuple[list[str], dict[str, str]]:
@@ -152,7 +151,9 @@ def draw(target: str, a: "Sound", b: "Sound", found: "Measurement") -> None:
 
     x, y = shift_to_fit(a.samples, b.samples, round(found.delay * a.sample_rate))
     with files.replacing(target, force=True) as sink:
-        plot.comparison_plot(x, y, a.sample_rate, sink, names=(Path(a.name).name, Path(b.name).name))
+        plot.comparison_plot(
+            x, y, a.sample_rate, sink, names=(printable(Path(a.name).name), printable(Path(b.name).name))
+        )
 
 
 def _with_unit(value: float | None, unit: str, decimals: int, *, sign: bool = False) -> str:

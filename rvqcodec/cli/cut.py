@@ -6,15 +6,16 @@ import click
 
 from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import guarded
-from rvqcodec.cli.names import Job
+from rvqcodec.cli.names import Job, result_name
 from rvqcodec.cli.options import Seconds
-from rvqcodec.cli.pipes import called, reading, writing
-from rvqcodec.cli.streams import STREAM
+from rvqcodec.cli.pipes import reading, writing
+from rvqcodec.cli.streams import STREAM, called
 from rvqcodec.cli.text import clock
 from rvqcodec.codes.edit import cut as cut_file
 from rvqcodec.codes.edit import cut_frames
 from rvqcodec.container import Reader
 from rvqcodec.errors import RvqError
+from rvqcodec.files import copy_time
 
 
 @click.command()
@@ -23,6 +24,7 @@ from rvqcodec.errors import RvqError
 @click.option("--duration", type=Seconds(), metavar="TIME", help="Keep so much.  [default: to the end]")
 @click.option("--frames", metavar="A:B", help="Keep the frames A to B (not with B) instead; either may be left out.")
 @options.RESULT
+@options.PRESERVE_MODTIME
 @options.FORCE_ONE
 @options.QUIET
 @guarded
@@ -32,6 +34,7 @@ def cut(
     duration: float | None,
     frames: str | None,
     output: str,
+    preserve_modtime: bool,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -46,6 +49,7 @@ def cut(
     if frames is not None and (start or duration is not None):
         raise click.UsageError("--frames goes without --start and --duration")
     span = _frames(frames)
+    output = result_name(output)
     with reading(source) as file:
         reader = Reader(file)
         header = reader.header
@@ -55,7 +59,11 @@ def cut(
             if last is not None and last <= first:
                 raise RvqError(f"--duration {duration:g} is less than a sample")
             done = cut_frames(reader, out, *span) if span else cut_file(reader, out, first, last)
-    if not quiet and output != STREAM:
+    if output == STREAM:
+        return
+    if preserve_modtime:
+        copy_time(source, output)
+    if not quiet:
         at = span[0] if span else first * header.model_rate // header.sample_rate // header.hop
         length = clock(done.n_samples / header.sample_rate)
         streams.say(f"{called(output)}: {length} from {clock(header.seconds(at))} on, frame {at}")

@@ -5,10 +5,10 @@ import click
 from rvqcodec.audio.formats import MAX_RATE, MIN_RATE, NAMED, RAW_FORMATS, SHOWN_ENDINGS
 from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import Batch, guarded
-from rvqcodec.cli.jobs import name_of, run_jobs
+from rvqcodec.cli.jobs import run_jobs
 from rvqcodec.cli.names import Job, plan
 from rvqcodec.cli.options import Seconds
-from rvqcodec.cli.streams import STREAM
+from rvqcodec.cli.streams import STREAM, called
 from rvqcodec.cli.text import clock
 from rvqcodec.errors import RvqError
 from rvqcodec.types import Progress
@@ -59,8 +59,10 @@ from rvqcodec.types import Progress
     show_default=True,
     help="Of the network's products; auto takes bf16 where the CPU has instructions for it.",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Take the .rvq files in folders, and below.")
+@options.recursive(".rvq")
 @options.jobs("decode")
+@options.PRESERVE_MODTIME
+@options.SKIP_EXISTING
 @options.FORCE
 @options.QUIET
 @guarded
@@ -80,6 +82,8 @@ def decode(
     precision: str,
     recursive: bool,
     jobs: int,
+    preserve_modtime: bool,
+    skip_existing: bool,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -93,9 +97,17 @@ def decode(
     """
     if raw and (subtype or to):
         raise click.UsageError("--raw goes with --format, not with --subtype or --to")
-    batch = Batch()
+    batch = Batch(quiet=quiet)
     ending = ".raw" if raw else f".{to or 'wav'}"
-    work = plan(inputs, output, ending=ending, accepts={".rvq"}, recursive=recursive, batch=batch)
+    work = plan(
+        inputs,
+        output,
+        ending=ending,
+        accepts={".rvq"},
+        recursive=recursive,
+        skip_existing=skip_existing,
+        batch=batch,
+    )
 
     def run(job: Job, progress: Progress) -> str:
         from rvqcodec.codec import DecodeOptions, decode_file
@@ -114,16 +126,25 @@ def decode(
         source = streams.stdin() if job.source == STREAM else job.source
         report = decode_file(source, job.target, options, force=force, progress=progress)
         if report.clipped:
-            streams.say(f"{name_of(job.source)}: {report.clipped:,} samples over full scale were limited")
+            streams.say(f"{called(job.source)}: {report.clipped:,} samples over full scale were limited")
         if report.lost_tags and not quiet:
-            streams.say(f"{name_of(job.source)}: {', '.join(report.lost_tags)}: tags that the result has no place for")
+            streams.say(f"{called(job.source)}: {', '.join(report.lost_tags)}: tags that the result has no place for")
         if report.layout_note:
-            streams.say(f"{name_of(job.source)}: {report.layout_note}")
+            streams.say(f"{called(job.source)}: {report.layout_note}")
         for damage in report.losses:
-            streams.say(f"{name_of(job.source)}: {damage}")
+            streams.say(f"{called(job.source)}: {damage}")
         if report.losses:
             raise RvqError(f"{len(report.losses)} damaged places; the result has silence there")
         return clock(report.seconds)
 
-    run_jobs(work, run, force=force, workers=jobs, batch=batch, quiet=quiet, label="decode")
+    run_jobs(
+        work,
+        run,
+        force=force,
+        workers=jobs,
+        batch=batch,
+        quiet=quiet,
+        label="decode",
+        preserve_modtime=preserve_modtime,
+    )
     batch.finish()

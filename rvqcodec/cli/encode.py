@@ -2,6 +2,7 @@
 
 import click
 
+from rvqcodec import files
 from rvqcodec.audio.formats import RAW_FORMATS, READ_ENDINGS
 from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import Batch, guarded
@@ -10,7 +11,9 @@ from rvqcodec.cli.names import Job, plan
 from rvqcodec.cli.streams import STREAM
 from rvqcodec.cli.text import clock
 from rvqcodec.codes import bitrate as bitrates
+from rvqcodec.container import usable_tags
 from rvqcodec.speakers import parse as parse_layout
+from rvqcodec.texts import as_utf8, printable, valid
 from rvqcodec.types import Progress
 
 
@@ -63,10 +66,12 @@ from rvqcodec.types import Progress
     show_default=True,
     help="Sample format of --raw input.",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Take the audio files in folders, and below.")
+@options.recursive("audio")
 @options.jobs("encode")
 @click.option("--constant", is_flag=True, help="Give every frame the same number of codes, however little it needs.")
 @click.option("--verify", is_flag=True, help="Read back what was written and compare.")
+@options.PRESERVE_MODTIME
+@options.SKIP_EXISTING
 @options.FORCE
 @options.QUIET
 @guarded
@@ -89,6 +94,8 @@ def encode(
     jobs: int,
     constant: bool,
     verify: bool,
+    preserve_modtime: bool,
+    skip_existing: bool,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -101,16 +108,24 @@ def encode(
     if bitrate is not None and codebooks is not None:
         raise click.UsageError("-b and -q say the same thing; give one of them")
     bits_per_second = options.asked_bitrate(bitrate, model)
-    own_tags = tuple(_tag(text) for text in tags)
+    own_tags = _tags(tags)
     if not raw and (rate is not None or channels is not None):
         raise click.UsageError("--rate and --channels describe --raw input; other inputs say themselves")
     if raw and (rate is None or channels is None):
         raise click.UsageError("--raw needs --rate and --channels")
     if layout is not None:
         _check_layout(layout)
-    batch = Batch()
-    work = plan(inputs, output, ending=".rvq", accepts=READ_ENDINGS, recursive=recursive, batch=batch)
-    if verify and any(job.target == STREAM for job in work):
+    batch = Batch(quiet=quiet)
+    work = plan(
+        inputs,
+        output,
+        ending=".rvq",
+        accepts=READ_ENDINGS,
+        recursive=recursive,
+        skip_existing=skip_existing,
+        batch=batch,
+    )
+    if verify and any(job.target == STREAM or files.is_special(job.target) for job in work):
         raise click.UsageError("--verify needs a file to read back; give one with -o")
 
     def run(job: Job, progress: Progress) -> str:
@@ -137,7 +152,16 @@ def encode(
         kbps = bitrates.format_kbps(8 * report.file_bytes / report.seconds) if report.n_samples else "empty"
         return f"{clock(report.seconds)}, {report.file_bytes:,} bytes, {kbps}"
 
-    run_jobs(work, run, force=force, workers=jobs, batch=batch, quiet=quiet, label="encode")
+    run_jobs(
+        work,
+        run,
+        force=force,
+        workers=jobs,
+        batch=batch,
+        quiet=quiet,
+        label="encode",
+        preserve_modtime=preserve_modtime,
+    )
     batch.finish()
 
 
@@ -148,7 +172,20 @@ def _check_layout(text: str) -> None:
         raise click.BadParameter(str(error), param_hint="--layout") from None
 
 
+def _tags(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """What --tag says. Tags that cannot be kept are refused here, where those of an input are only told."""
+    kept, problems = usable_tags(_tag(text) for text in texts)
+    if problems:
+        raise click.BadParameter(problems[0], param_hint="--tag")
+    return kept
+
+
 def _tag(text: str) -> tuple[str, str]:
+    text = as_utf8(text)
+    if text != valid(text):
+        raise click.BadParameter(
+            f"{printable(text)} is not UTF-8, which tags are; convert it first", param_hint="--tag"
+        )
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--tag")

@@ -1,23 +1,18 @@
-"""How commands end: every foreseeable failure in one line, signals as themselves, exit codes."""
+"""How commands end: every foreseeable failure in one line, exit codes."""
 
 import contextlib
 import functools
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
+from rvqcodec.cli.signals import SIGPIPE, end_by
 from rvqcodec.cli.streams import flush_stdout, say, silence_stdout
 from rvqcodec.errors import RvqError
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Stopped(BaseException):
-    """A worker was told to stop: the user interrupted the run."""
 
 
 def one_line(error: BaseException) -> str:
@@ -30,11 +25,13 @@ def one_line(error: BaseException) -> str:
         name = error.filename
         text = os.fsdecode(name) if isinstance(name, (bytes, os.PathLike, str)) else ""
         return f"{text}: {error.strerror}" if text else error.strerror
+    if isinstance(error, UnicodeEncodeError):
+        return f"{error.object}: {error.encoding} has no place for it; set a UTF-8 locale"
     return " ".join(str(error).split()) or type(error).__name__
 
 
 # What may go wrong without a mistake of ours; of RuntimeErrors only torch's lack of memory (see `is_ours`).
-FORESEEN = (RvqError, OSError, MemoryError, RuntimeError)
+FORESEEN = (RvqError, OSError, UnicodeEncodeError, MemoryError, RuntimeError)
 
 
 def is_ours(error: Exception) -> bool:
@@ -50,26 +47,18 @@ def gpu_is_full(error: BaseException) -> bool:
 def guarded(function: Callable[P, T]) -> Callable[P, T]:
     """Put under a verb's click decorators: every foreseeable failure ends in one line and exit code 1.
 
-    A reader that left (broken pipe), Ctrl-C and SIGTERM end the process by that very signal, after everything
-    was cleaned up: a shell then sees 141, 130 or 143 and stops its loop, as with other tools.
+    A reader that left (broken pipe) ends the process by that very signal: a shell then sees 141, as of other tools.
     """
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            with _sigterm_as_exception():
-                result = function(*args, **kwargs)
-                flush_stdout()
-                return result
+            result = function(*args, **kwargs)
+            flush_stdout()
+            return result
         except BrokenPipeError:
             silence_stdout()
-            _die_by("SIGPIPE", 141)
-        except (KeyboardInterrupt, Stopped):
-            silence_stdout()
-            _die_by("SIGINT", 130)
-        except _Terminated:
-            silence_stdout()
-            _die_by("SIGTERM", 143)
+            end_by(SIGPIPE)
         except FORESEEN as error:
             if is_ours(error):
                 raise
@@ -81,10 +70,14 @@ def guarded(function: Callable[P, T]) -> Callable[P, T]:
 
 
 class Batch:
-    """Many inputs: a failure is printed with its name, the others go on; `finish` exits 1 if any failed."""
+    """Many inputs: a failure is printed with its name, the others go on; `finish` exits 1 if any failed.
 
-    def __init__(self) -> None:
-        self.failed = 0
+    quiet: notes are not printed.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.failed = self.present = 0
+        self._quiet = quiet
 
     @contextlib.contextmanager
     def item(self, name: str) -> Iterator[None]:
@@ -102,34 +95,14 @@ class Batch:
         self.failed += 1
         say(message)
 
+    def note(self, message: str) -> None:
+        """Tell of what was passed over by a rule; that is no failure."""
+        if not self._quiet:
+            say(message)
+
     def finish(self) -> None:
+        """End the run; `present` counts the results that were there already and were to be skipped."""
+        if self.present:
+            self.note(f"{self.present:,} result{'s' * (self.present > 1)} there already: skipped")
         if self.failed:
             sys.exit(1)
-
-
-class _Terminated(BaseException):
-    """SIGTERM, as an exception, so that temporary files are removed on the way out."""
-
-
-@contextlib.contextmanager
-def _sigterm_as_exception() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def raise_it(*_: object) -> NoReturn:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, raise_it)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _die_by(name: str, code: int) -> NoReturn:
-    number = getattr(signal, name, None)
-    if number is not None and os.name == "posix" and threading.current_thread() is threading.main_thread():
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-    sys.exit(code)

@@ -1,12 +1,12 @@
 """`rvq info`: what is in these files, and how large it is?"""
 
-import json
-
 import click
 
+from rvqcodec.cli import streams
 from rvqcodec.cli.errors import Batch, guarded
-from rvqcodec.cli.pipes import called, reading
-from rvqcodec.cli.text import as_text, printable
+from rvqcodec.cli.pipes import reading
+from rvqcodec.cli.streams import called
+from rvqcodec.cli.text import as_text
 from rvqcodec.codes.describe import as_dict, describe
 
 
@@ -27,11 +27,9 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> None:
             with reading(name) as file:
                 found = describe(file, list_chunks=verbose)
             if as_json:
-                click.echo(json.dumps({"file": called(name), **as_dict(found)}))
+                streams.show_json({"file": called(name), **as_dict(found)})
             else:
-                click.echo(printable(called(name)))
-                for line in as_text(found):
-                    click.echo(line)
+                streams.show(called(name), *as_text(found))
             if found.damage:
                 count = len(found.damage)
                 batch.fail(f"{called(name)}: damaged in {count:,} place{'s' * (count > 1)}")

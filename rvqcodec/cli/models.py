@@ -1,6 +1,5 @@
 """`rvq models`: which models are installed; `add`, `remove` and `show` for those of a user's own."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +7,11 @@ import click
 
 from rvqcodec.cli import streams
 from rvqcodec.cli.errors import guarded
-from rvqcodec.cli.text import printable
 from rvqcodec.codes.bitrate import legal_range
 from rvqcodec.errors import WeightsError
 from rvqcodec.models import cards
 from rvqcodec.models.interface import Card
+from rvqcodec.texts import printable
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each model, one to a line.")
 
@@ -35,11 +34,11 @@ def models(ctx: click.Context, as_json: bool) -> None:
         raise WeightsError("no models are installed; install rvq again")
     for card in installed:
         if as_json:
-            click.echo(json.dumps(_fields(card)))
+            streams.show_json(_fields(card))
         else:
-            click.echo(f"{card.model_id}  hash {card.weights_hash.hex()}  decoder {card.decoder_version}")
-            click.echo(f"    {_rates(card)}: {legal_range(card.facts)}")
-            click.echo(printable(f"    {card.path}, {card.licence}, sha256 {card.sha256}"))
+            streams.show(f"{card.model_id}  hash {card.weights_hash.hex()}  decoder {card.decoder_version}")
+            streams.show(f"    {_rates(card)}: {legal_range(card.facts)}")
+            streams.show(f"    {card.path}, {card.licence}, sha256 {card.sha256}")
     for error in cards.unreadable():
         streams.say(str(error))
 
@@ -59,7 +58,7 @@ def add(source: str, model_id: str | None, copy: bool, download: bool) -> None:
     from rvqcodec.models import adding
 
     card = adding.add(adding.download(source) if download else Path(source), model_id, copy=copy)
-    click.echo(printable(f"{card.model_id}: {_rates(card)}, {legal_range(card.facts)}; licence {card.licence}"))
+    streams.show(f"{card.model_id}: {_rates(card)}, {legal_range(card.facts)}; licence {card.licence}")
 
 
 @models.command()
@@ -84,7 +83,7 @@ def show(name: str, as_json: bool) -> None:
     card = cards.find(name)
     facts = card.facts
     if as_json:
-        click.echo(json.dumps(_fields(card) | {"config": card.config, "training": card.training}))
+        streams.show_json(_fields(card) | {"config": card.config, "training": card.training})
         return
     rows = [
         ("family", f"{card.family}, decoder {card.decoder_version}"),
@@ -98,9 +97,7 @@ def show(name: str, as_json: bool) -> None:
         ("sha256", card.sha256),
         *((key.replace("_", " "), str(value)) for key, value in card.training.items() if isinstance(value, str | int)),
     ]
-    click.echo(card.model_id)
-    for heading, text in rows:
-        click.echo(f"  {printable(heading):<10} {printable(text)}")
+    streams.show(card.model_id, *(f"  {printable(heading):<10} {text}" for heading, text in rows))
 
 
 def _rates(card: Card) -> str:

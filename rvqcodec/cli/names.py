@@ -9,8 +9,10 @@ import click
 
 from rvqcodec import files
 from rvqcodec.cli.errors import Batch
-from rvqcodec.cli.streams import STREAM
+from rvqcodec.cli.streams import STREAM, stdin, stdout
+from rvqcodec.cli.walk import files_below
 from rvqcodec.errors import RvqError
+from rvqcodec.texts import printable
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ def plan(
     ending: str,
     accepts: Collection[str],
     recursive: bool = False,
+    skip_existing: bool = False,
     batch: Batch,
 ) -> list[Job]:
     """Names of results for many inputs.
@@ -37,9 +40,11 @@ def plan(
     endings not in `accepts` are kept, `a.b` -> `a.b.rvq`. `output` is a folder if it exists as one, ends with
     a slash, or if there are several inputs. With `recursive`, a folder among the inputs stands for the files
     below it whose ending is in `accepts`, and `output` gets the same folders. stdin goes to stdout unless
-    `output` says otherwise. Bad inputs are counted in `batch`; the jobs of the others are returned.
+    `output` says otherwise. Bad inputs are counted in `batch`; the jobs of the others are returned, with
+    `skip_existing` without those whose result is there.
     Errors: click.UsageError where the command line itself makes no sense.
     """
+    output = None if output is None else result_name(output)
     found: list[tuple[str, Path]] = []
     listed = False
     for name in inputs:
@@ -48,9 +53,7 @@ def plan(
                 batch.fail(f"{name} is a folder; use -r to take the files in it")
                 continue
             listed = True
-            below = _files_below(Path(name), accepts)
-            if not below:
-                batch.fail(f"{name}: no files ending in {', '.join(accepts)}")
+            below = files_below(name, accepts, output, batch)
             found += [(str(path), path.relative_to(name)) for path in below]
         else:
             found.append((name, Path(os.path.basename(name))))
@@ -61,7 +64,7 @@ def plan(
         raise click.UsageError("- (stdin) cannot stand beside other inputs")
     folder = output is not None and output != STREAM and (many or output[-1:] == "/" or os.path.isdir(output))
     if folder and output and os.path.exists(output) and not os.path.isdir(output):
-        raise click.UsageError(f"-o {output} must be a folder for several inputs, and is a file")
+        raise click.UsageError(f"-o {printable(output)} must be a folder for several inputs, and is a file")
     jobs: list[Job] = []
     taken: dict[str, str] = {}
     for name, relative in found:
@@ -76,36 +79,42 @@ def plan(
             batch.fail(f"{name}: {target} is already the result of {taken[target]}; use -o or rename one")
             continue
         taken[target] = name
+        if skip_existing and os.path.isfile(target) and not files.same_file(name, target):
+            batch.present += 1
+            continue
         jobs.append(Job(name, target, into_folder=folder))
     return jobs
 
 
-def check_target(job: Job, *, force: bool) -> None:
-    """Refuse to write over the input, and without `force` over anything; make the folders that -o names."""
+def result_name(output: str) -> str:
+    """-o as we call it: /dev/stdout, and whatever else is descriptor 1, is stdout like "-"."""
+    return STREAM if files.descriptor_of(output) == 1 else output
+
+
+def check_job(job: Job, *, force: bool) -> None:
+    """Refuse terminals and what `check_target` refuses, before any work is done; make the folders that -o names."""
+    if job.source == STREAM:
+        stdin()
     if job.target == STREAM:
+        stdout()
         return
-    if job.source != STREAM and files.same_file(job.source, job.target):
-        raise RvqError(f"{job.target} is the input itself; choose another name with -o")
-    if not force and os.path.isfile(job.target):
-        raise RvqError(f"{job.target} exists; use -f to overwrite it")
     if job.into_folder:
         os.makedirs(os.path.dirname(job.target) or ".", exist_ok=True)
+    check_target(job.target, job.source, force=force)
 
 
-def refuse_existing(target: str, *, force: bool) -> None:
-    """Raise RvqError when a result would overwrite a file, or has no folder to go to."""
-    if Path(target).exists() and not force:
+def check_target(target: str, *inputs: str, force: bool) -> None:
+    """Refuse a result that would overwrite an input, or without `force` anything, or that has no folder to go to."""
+    if files.is_special(target):
+        return
+    for name in inputs:
+        if name != STREAM and files.same_file(name, target):
+            which = "the input itself" if len(inputs) == 1 else "one of the inputs"
+            raise RvqError(f"{target} is {which}; choose another name with -o")
+    if not force and os.path.exists(target):
         raise RvqError(f"{target} exists; use -f to overwrite it")
-    if not Path(target).absolute().parent.is_dir():
+    if not os.path.isdir(os.path.dirname(target) or "."):
         raise RvqError(f"{target}: there is no such folder")
-
-
-def _files_below(folder: Path, accepts: Collection[str]) -> list[Path]:
-    below = []
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        below += [Path(root) / n for n in sorted(names) if Path(n).suffix.lower() in accepts and n[0] != "."]
-    return below
 
 
 def _renamed(path: Path, ending: str, accepts: Collection[str]) -> str:

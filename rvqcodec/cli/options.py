@@ -18,6 +18,12 @@ DEVICE = click.option(
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
 FORCE_ONE = click.option("-f", "--force", is_flag=True, help="Overwrite a result that exists.")
 QUIET = click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+SKIP_EXISTING = click.option(
+    "--skip-existing", is_flag=True, help="Leave results that exist, even with -f, and take only what is missing."
+)
+PRESERVE_MODTIME = click.option(
+    "--preserve-modtime", is_flag=True, help="Give each result the time of modification of its input."
+)
 RESULT = click.option(
     "-o",
     "--output",
@@ -47,6 +53,17 @@ def jobs(verb: str) -> Callable[[Any], Any]:
         show_default=True,
         metavar="N",
         help=f"Files to {verb} at the same time.",
+    )
+
+
+def recursive(kinds: str) -> Callable[[Any], Any]:
+    """-r of a verb that takes files of these kinds."""
+    return click.option(
+        "-r",
+        "--recursive",
+        is_flag=True,
+        help=f"Take the {kinds} files in folders, and below. Not entered: links to folders, the folder of results; not "
+        "taken: names that begin with a dot, FIFOs, devices. What is passed over is told.",
     )
 
 

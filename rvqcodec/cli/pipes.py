@@ -4,9 +4,10 @@ import contextlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from rvqcodec import files
 from rvqcodec.cli import streams
-from rvqcodec.cli.names import Job, check_target
-from rvqcodec.cli.streams import STREAM
+from rvqcodec.cli.names import Job, check_job
+from rvqcodec.cli.streams import STREAM, called
 from rvqcodec.errors import FormatError, RvqError
 
 
@@ -37,16 +38,9 @@ def reading(name: str) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def writing(job: Job, *, force: bool) -> Iterator[BinaryIO]:
     """The result of an input as bytes; a file gets its name only when all went well."""
+    check_job(job, force=force)
     if job.target == STREAM:
         yield streams.stdout()
         return
-    check_target(job, force=force)
-    from rvqcodec import files  # not above: verbs that only read start faster
-
     with files.replacing(job.target, force=force) as file:
         yield file
-
-
-def called(name: str) -> str:
-    """What an input is called in messages."""
-    return "stdin" if name == STREAM else name

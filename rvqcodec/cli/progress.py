@@ -1,7 +1,17 @@
 """A progress bar for people who watch."""
 
+import contextlib
 import sys
 from typing import Any
+
+_shown: "set[Bar]" = set()
+
+
+def wipe() -> None:
+    """Take the bars off the screen, in the middle of anything."""
+    for bar in list(_shown):
+        with contextlib.suppress(Exception):  # it may be just drawing itself
+            bar.close()
 
 
 class Bar:
@@ -21,6 +31,7 @@ class Bar:
             left = f"{{percentage:3.0f}}%|{{bar}}| {{n:.0f}}/{{total:.0f}} {unit} [{{elapsed}}<{{remaining}}]"
             shape = f"{{desc}}: {left}" if total else f"{{desc}}: {{n:.0f}} {unit} [{{elapsed}}]"
             self._bar = tqdm(total=total, desc=self._label, bar_format=shape, leave=False)
+            _shown.add(self)
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
 
@@ -28,6 +39,7 @@ class Bar:
         if self._bar is not None:
             self._bar.close()
             self._bar, self._shown = None, False
+            _shown.discard(self)
 
     def __enter__(self) -> "Bar":
         return self

@@ -6,12 +6,13 @@ import click
 
 from rvqcodec.cli import streams
 from rvqcodec.cli.errors import guarded
-from rvqcodec.cli.names import refuse_existing
+from rvqcodec.cli.names import Job, check_job, result_name
+from rvqcodec.cli.pipes import writing
 
 
 @click.command()
 @click.argument("run", metavar="RUN.json")
-@click.option("-o", "--output", metavar="PAGE.html", help="The page.  [default: beside the run]")
+@click.option("-o", "--output", metavar="PAGE.html", help="The page, or - for stdout.  [default: beside the run]")
 @click.option("--title", help="Heading of the page.  [default: from the run's name]")
 @click.option("--codecs", metavar="LIST", default="", help="Show only these: rvq, opus, 'opus 12', ...")
 @click.option("-f", "--force", is_flag=True, help="Overwrite a page that exists.")
@@ -23,9 +24,9 @@ def report(run: str, output: str | None, title: str | None, codecs: str, force: 
     audio and pictures itself and opens from disk, without a network. Needs: pip install 'rvqcodec[plot]'.
     """
     source = Path(run)
-    target = Path(output) if output else source.with_suffix(".html")
-    refuse_existing(str(target), force=force)
-    from rvqcodec import files
+    target = result_name(output or str(source.with_suffix(".html")))
+    job = Job(run, target)
+    check_job(job, force=force)
     from rvqcodec.report.page import make_page
     from rvqcodec.report.run import load_run
 
@@ -33,6 +34,7 @@ def report(run: str, output: str | None, title: str | None, codecs: str, force: 
     chosen = [name.strip() for name in codecs.split(",") if name.strip()]
     heading = title or f"rvq: {source.stem}"
     page = make_page(document, source.parent, title=heading, codecs=chosen).encode()
-    with files.replacing(target, force=force) as sink:
+    with writing(job, force=force) as sink:
         sink.write(page)
-    streams.say(f"{target}: {len(page) / 1e6:.1f} MB")
+    if target != streams.STREAM:
+        streams.say(f"{target}: {len(page) / 1e6:.1f} MB")

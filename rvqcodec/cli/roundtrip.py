@@ -1,9 +1,7 @@
 """`rvq roundtrip`: encode, decode and compare at several bitrates, in one table."""
 
-import json
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +10,10 @@ import click
 from rvqcodec.cli import options, streams
 from rvqcodec.cli.compare import judged_metrics
 from rvqcodec.cli.errors import guarded
-from rvqcodec.cli.names import refuse_existing
+from rvqcodec.cli.names import check_target
 from rvqcodec.cli.progress import Bar
+from rvqcodec.files import is_special, temporary_folder
+from rvqcodec.texts import printable, valid
 
 if TYPE_CHECKING:
     from rvqcodec.report.recording import Sound
@@ -61,10 +61,12 @@ def roundtrip(
     from rvqcodec.errors import AudioError
 
     asked = sorted({options.possible_bitrate(text, model) for text in bitrate.split(",")}) if bitrate else None
-    if source == streams.STREAM:
-        raise AudioError("stdin can be read only once; save it to a file first")
+    if source == streams.STREAM or is_special(source):
+        raise AudioError(f"{streams.called(source)} can be read only once; save it to a file first")
     if out:
-        refuse_existing(out, force=force)
+        if out == streams.STREAM or is_special(out):
+            raise click.UsageError("--out keeps audio in a folder beside RUN.json; name a file")
+        check_target(out, source, force=force)
     from rvqcodec.report.recording import read_recording
 
     original = read_recording(source, device=device)
@@ -79,9 +81,9 @@ def roundtrip(
     if as_json:
         from dataclasses import asdict
 
-        click.echo(json.dumps([asdict(row) for row in run.rows], indent=2))
+        streams.show_json([asdict(row) for row in run.rows], indent=2)
     else:
-        click.echo(_table(run))
+        streams.show(*_table(run).splitlines())
 
 
 def _measure(
@@ -104,11 +106,11 @@ def _measure(
     clip = _clip(original, out)
     rows = []
     with (
-        tempfile.TemporaryDirectory(prefix="rvq-") as folder,
+        temporary_folder() as folder,
         Bar(label="roundtrip", unit="bitrate", quiet=False) as progress,
     ):
         for bits_per_second in asked:
-            result = code_file(source, Path(folder), bits_per_second, mono=mono, model=model, device=device)
+            result = code_file(source, folder, bits_per_second, mono=mono, model=model, device=device)
             a, b, _ = make_alike(original, result.decoded)
             # Our output has no delay; where little correlates (1.5 kbps) a search might find a false one.
             found = measure(a.samples, b.samples, a.sample_rate, perceptual_metrics=names, align=False)
@@ -118,7 +120,7 @@ def _measure(
             size = result.encoded_bytes
             rows.append(Row(clip.name, name, "rvq", bits_per_second, size, result.bits_per_second, figures, audio))
             progress.to(len(rows), len(asked))
-    run = Run(shlex.join(["rvq", *sys.argv[1:]]), (clip,), tuple(rows))
+    run = Run(valid(shlex.join(["rvq", *sys.argv[1:]])), (clip,), tuple(rows))
     if out:
         save_run(run, out)
     return run
@@ -129,7 +131,7 @@ def _clip(original: "Sound", out: Path | None) -> "Clip":
 
     from rvqcodec.report.run import Clip, keep_audio, kind_of
 
-    name = Path(original.name).stem
+    name = printable(Path(original.name).stem)
     digest = hashlib.sha256(original.samples.tobytes()).hexdigest()
     audio = None
     if out:

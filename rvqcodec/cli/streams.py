@@ -1,14 +1,21 @@
-"""Standard streams: bytes in and out, lines for people on stderr."""
+"""Standard streams: bytes in and out, text on stdout, lines for people on stderr."""
 
 import contextlib
+import io
+import json
 import os
 import sys
 from typing import Any, BinaryIO
 
-from rvqcodec.cli.text import printable
 from rvqcodec.errors import RvqError
+from rvqcodec.texts import printable, valid
 
 STREAM = "-"  # the name of stdin among inputs, of stdout among results
+
+
+def called(name: str) -> str:
+    """What messages call an input."""
+    return "stdin" if name == STREAM else name
 
 
 def say(message: str, *, prefix: str = "rvq: ") -> None:
@@ -17,6 +24,31 @@ def say(message: str, *, prefix: str = "rvq: ") -> None:
         return
     with contextlib.suppress(OSError, ValueError), _tqdm_paused():
         print(f"{prefix}{printable(message)}", file=sys.stderr, flush=True)
+
+
+def show(*lines: str) -> None:
+    """Lines on stdout, control characters escaped."""
+    for line in lines:
+        print(printable(line), flush=True)  # click.echo would take ASCII for a mistake and write UTF-8
+
+
+def show_json(value: Any, *, indent: int | None = None) -> None:
+    """A value as JSON on stdout; a name with bytes that are no UTF-8 becomes valid text."""
+    print(json.dumps(_valid(value), indent=indent), flush=True)
+
+
+def _valid(value: Any) -> Any:
+    if isinstance(value, str):
+        return valid(value)
+    if isinstance(value, dict):
+        return {_valid(key): _valid(item) for key, item in value.items()}
+    return [_valid(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def take_all_text() -> None:
+    """Let stdout show what its encoding does not hold as \\u2602, as stderr does, instead of an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def stdin() -> BinaryIO:

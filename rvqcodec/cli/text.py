@@ -5,6 +5,7 @@ from rvqcodec.codes.describe import Description
 from rvqcodec.container import Damage, Header
 from rvqcodec.container.allocation import n_q_rows
 from rvqcodec.speakers import name as layout_name
+from rvqcodec.texts import printable
 
 
 def as_text(description: Description) -> list[str]:
@@ -51,11 +52,6 @@ def clock(seconds: float) -> str:
     milli = round(seconds * 1000)
     hours, minutes, rest = milli // 3600000, milli // 60000 % 60, milli % 60000 / 1000
     return f"{hours}:{minutes:02d}:{rest:06.3f}" if hours else f"{minutes}:{rest:06.3f}"
-
-
-def printable(text: str) -> str:
-    """Text that cannot move a terminal's cursor or turn its writing around: such characters are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _shares(d: Description) -> str:

@@ -9,10 +9,10 @@ import click
 from rvqcodec.audio.formats import MAX_RATE, MIN_RATE, NAMED, READ_ENDINGS
 from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import Batch, guarded
-from rvqcodec.cli.jobs import name_of, run_jobs
+from rvqcodec.cli.jobs import run_jobs
 from rvqcodec.cli.names import Job, plan
 from rvqcodec.cli.pipes import reading, writing
-from rvqcodec.cli.streams import STREAM
+from rvqcodec.cli.streams import STREAM, called
 from rvqcodec.cli.text import clock
 from rvqcodec.codes.grid import Codes
 from rvqcodec.codes.tokenfile import FORMATS, dump, layout_of, load
@@ -20,7 +20,9 @@ from rvqcodec.codes.tokens import PATTERNS, Layout, deinterleave
 from rvqcodec.container import MAX_CHANNELS, MAX_N_Q, Header
 from rvqcodec.container.header import MAGIC
 from rvqcodec.errors import FormatError, RvqError
+from rvqcodec.files import is_special
 from rvqcodec.models import cards
+from rvqcodec.texts import printable
 from rvqcodec.types import Progress
 
 ENDINGS = {".npz": "npz", ".npy": "npy", ".jsonl": "jsonl"}
@@ -42,7 +44,7 @@ def tokens() -> None:
 @click.option(
     "--to",
     type=click.Choice(FORMATS),
-    help="Kind of result where no file name says it.  [default: npz; on stdout jsonl]",
+    help="Kind of result where no file name says it.  [default: npz; on stdout and in pipes jsonl]",
 )
 @click.option(
     "--pattern",
@@ -64,7 +66,9 @@ def tokens() -> None:
 @click.option("--constant", is_flag=True, help="For audio: give every frame the same number of codes.")
 @click.option("--model", metavar="ID", help="For audio: model to use (see `rvq models`).")
 @options.DEVICE
-@click.option("-r", "--recursive", is_flag=True, help="Take the audio and .rvq files in folders, and below.")
+@options.recursive("audio and .rvq")
+@options.PRESERVE_MODTIME
+@options.SKIP_EXISTING
 @options.FORCE
 @options.QUIET
 @guarded
@@ -81,6 +85,8 @@ def encode(
     model: str | None,
     device: str,
     recursive: bool,
+    preserve_modtime: bool,
+    skip_existing: bool,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -92,31 +98,37 @@ def encode(
     bits = options.asked_bitrate(bitrate, model)
     ending = _ending(output)
     if ending is not None and ending not in ENDINGS:
-        raise click.UsageError(f"-o {output}: must end in {', '.join(ENDINGS)}; or name the kind with --to")
+        raise click.UsageError(
+            f"-o {printable(output or '')}: must end in {', '.join(ENDINGS)}; or name the kind with --to"
+        )
     file_format = to or ENDINGS.get(ending or "")
-    batch = Batch()
+    batch = Batch(quiet=quiet)
     accepts = {*READ_ENDINGS, ".rvq"}
     name = f".{file_format or 'npz'}"
-    work = plan(inputs, output, ending=name, accepts=accepts, recursive=recursive, batch=batch)
+    work = plan(
+        inputs, output, ending=name, accepts=accepts, recursive=recursive, skip_existing=skip_existing, batch=batch
+    )
 
     def run(job: Job, progress: Progress) -> str:
-        if _is_rvq(job.source):
+        source = _reread(job.source)
+        if _is_rvq(source):
             if bitrate or codebooks or mono or constant or model:
                 raise RvqError("-b, -q, --mono, --constant, --model are for audio; use rvq trim on an .rvq file first")
-            with reading(job.source) as file:
+            with reading(source) as file:
                 codes = Codes.read(file)
         else:
-            codes = _codes_of_audio(job.source, bits, codebooks, mono, constant, model, device, progress)
+            codes = _codes_of_audio(source, bits, codebooks, mono, constant, model, device, progress)
         layout = layout_of(codes, pattern, boundaries=boundaries)
         with writing(job, force=force) as out:
-            for piece in dump(codes, layout, file_format or ("jsonl" if job.target == STREAM else "npz")):
+            flows = job.target == STREAM or is_special(job.target)
+            for piece in dump(codes, layout, file_format or ("jsonl" if flows else "npz")):
                 out.write(piece)
         line = _size(codes, layout)
         if job.target == STREAM and not quiet:
             streams.say(line, prefix="")
         return line
 
-    run_jobs(work, run, force=force, workers=1, batch=batch, quiet=quiet, label="encode")
+    run_jobs(work, run, force=force, batch=batch, quiet=quiet, label="encode", preserve_modtime=preserve_modtime)
     batch.finish()
 
 
@@ -149,6 +161,8 @@ def encode(
     help="For .npy: sample rate.  [default: the model's]",
 )
 @options.DEVICE
+@options.PRESERVE_MODTIME
+@options.SKIP_EXISTING
 @options.FORCE
 @options.QUIET
 @guarded
@@ -164,6 +178,8 @@ def decode(
     channels: int | None,
     rate: int | None,
     device: str,
+    preserve_modtime: bool,
+    skip_existing: bool,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -175,9 +191,9 @@ def decode(
     kind = to or (_ending(output) or ".rvq")[1:]
     if kind not in ("rvq", *NAMED):
         kinds = ", ".join(f".{name}" for name in ("rvq", *NAMED))
-        raise click.UsageError(f"-o {output}: must end in {kinds}; or name the kind with --to")
-    batch = Batch()
-    work = plan(inputs, output, ending=f".{kind}", accepts=ENDINGS, batch=batch)
+        raise click.UsageError(f"-o {printable(output or '')}: must end in {kinds}; or name the kind with --to")
+    batch = Batch(quiet=quiet)
+    work = plan(inputs, output, ending=f".{kind}", accepts=ENDINGS, skip_existing=skip_existing, batch=batch)
     described = (model, pattern, codebooks, channels, rate)
 
     def run(job: Job, progress: Progress) -> str:
@@ -201,7 +217,7 @@ def decode(
             _to_audio(codes, job, kind, device, progress, force=force)
         return f"{codes.n_q} codebooks x {codes.frames} frames, {clock(_seconds(codes))}"
 
-    run_jobs(work, run, force=force, workers=1, batch=batch, quiet=quiet, label="decode")
+    run_jobs(work, run, force=force, batch=batch, quiet=quiet, label="decode", preserve_modtime=preserve_modtime)
     batch.finish()
 
 
@@ -212,18 +228,22 @@ def _ending(output: str | None) -> str | None:
     return os.path.splitext(output)[1].lower() or None
 
 
-def _is_rvq(source: str) -> bool:
-    """Whether an input is an .rvq file. Audio on stdin is put into a temporary file that becomes stdin."""
-    if source != STREAM:
-        with open(source, "rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
+def _reread(source: str) -> str:
+    """An input that can be looked into first: stdin and pipes are put into a temporary file, which becomes stdin."""
+    if source != STREAM and not is_special(source):
+        return source
     spool = tempfile.TemporaryFile(prefix="rvq-")  # noqa: SIM115
-    shutil.copyfileobj(streams.stdin(), spool)
+    with reading(source) as stream:
+        shutil.copyfileobj(stream, spool)
     spool.seek(0)
-    found = spool.read(len(MAGIC)) == MAGIC
-    spool.seek(0)
-    os.lseek(spool.fileno(), 0, os.SEEK_SET)
     os.dup2(spool.fileno(), 0)
+    return STREAM
+
+
+def _is_rvq(source: str) -> bool:
+    with open(os.dup(0) if source == STREAM else source, "rb", buffering=0) as file:
+        found = file.read(len(MAGIC)) == MAGIC
+        file.seek(0)  # of stdin too, whose place a duplicate shares
     return found
 
 
@@ -252,7 +272,7 @@ def _to_audio(codes: Codes, job: Job, kind: str, device: str, progress: Progress
     wanted = DecodeOptions(device=device, format=kind)
     report = decode_file(codes, job.target, wanted, force=force, progress=progress)
     if report.clipped:
-        streams.say(f"{name_of(job.source)}: {report.clipped:,} samples over full scale were limited")
+        streams.say(f"{called(job.source)}: {report.clipped:,} samples over full scale were limited")
 
 
 def _header(model: str | None, channels: int, rate: int | None) -> Header:

@@ -80,9 +80,9 @@ def train(
 ) -> None:
     """Train a model: rvq train --data FOLDER --out RUN --hours 8
 
-    Every few minutes, at the end, on Ctrl-C and on SIGTERM the run is saved; --resume goes on. A slice that was
-    interrupted goes on exactly where it stood; one that is over, or other options, begin a new slice, whose learning
-    rate rises and falls again. Every 25th file (by the hash of its name) is held out and measured at the end.
+    Every few minutes, at the end, and on Ctrl-C, SIGTERM and SIGHUP the run is saved; --resume goes on. A slice that
+    was interrupted goes on exactly where it stood; one that is over, or other options, begin a new slice, whose
+    learning rate rises and falls again. Every 25th file (by the hash of its name) is held out and measured at the end.
     """
     if ctx.invoked_subcommand is not None:
         return

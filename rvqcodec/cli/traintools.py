@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rvqcodec.cli import streams
+from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import guarded
+from rvqcodec.cli.names import Job, check_target, result_name
+from rvqcodec.cli.pipes import writing
 from rvqcodec.cli.progress import Bar
 from rvqcodec.errors import RvqError
+from rvqcodec.files import temporary_folder
 
 if TYPE_CHECKING:
     from rvqcodec.models.interface import Model
@@ -74,9 +77,9 @@ def print_figures(model: "Model", arrays: list[Path], step: int | None, log: Pat
     most = model.facts.max_n_q
     rows = figures(model, clips, sorted({max(1, most // 8), most // 4, most // 2, most}))
     names = list(dict.fromkeys(name for row in rows for name in row))
-    click.echo("  ".join(f"{name:>14}" for name in names))
+    streams.show("  ".join(f"{name:>14}" for name in names))
     for row in rows:
-        click.echo("  ".join(f"{row[name]:>14g}" if name in row else " " * 14 for name in names))
+        streams.show("  ".join(f"{row[name]:>14g}" if name in row else " " * 14 for name in names))
     if log is not None:
         with log.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps({"step": step} | row) + "\n" for row in rows)
@@ -126,15 +129,15 @@ def usage(
         found = measure_usage(chosen, arrays, seconds=60 * minutes if minutes else None, shown=bar.to)
     if as_json:
         fields = {"frames": found.frames, "bits": found.code_bits, "entropy": found.entropy, "unused": found.unused}
-        click.echo(json.dumps(fields))
+        streams.show_json(fields)
         return
-    click.echo("codebook    bits  percent  unused")
+    streams.show("codebook    bits  percent  unused")
     for k, (bits, unused) in enumerate(zip(found.entropy, found.unused, strict=True)):
-        click.echo(f"{k:8}  {bits:6.3f}  {100 * bits / found.code_bits:7.1f}  {unused:6}")
+        streams.show(f"{k:8}  {bits:6.3f}  {100 * bits / found.code_bits:7.1f}  {unused:6}")
     least, mean = min(found.entropy), sum(found.entropy) / len(found.entropy)
     percent = 100 / found.code_bits
-    click.echo(f"least {least * percent:.1f} %, mean {mean * percent:.1f} % of {found.code_bits} bits, over ", nl=False)
-    click.echo(f"{found.frames} frames ({model or checkpoint or chosen.facts.model_id})")
+    shares = f"least {least * percent:.1f} %, mean {mean * percent:.1f} % of {found.code_bits} bits"
+    streams.show(f"{shares}, over {found.frames} frames ({model or checkpoint or chosen.facts.model_id})")
 
 
 @click.command()
@@ -158,8 +161,6 @@ def profile(
     compiled: bool,
 ) -> None:
     """Time some steps by part: data, network, losses, discriminators, update. Nothing is saved."""
-    from tempfile import TemporaryDirectory
-
     from rvqcodec.models.loading import device_of
     from rvqcodec.training import profile as profiling
     from rvqcodec.training.data import Pool
@@ -173,23 +174,25 @@ def profile(
     set_threads(threads)
     rate = architecture.sample_rate
     pool = Pool(cached_arrays(data, cache, rate, quiet=False), rate)
-    with TemporaryDirectory() as folder:
-        trainer = Trainer(config=architecture, options=wanted, pool=pool, out=Path(folder), device=device_of(device))
+    with temporary_folder() as folder:
+        trainer = Trainer(config=architecture, options=wanted, pool=pool, out=folder, device=device_of(device))
         if compiled:
             trainer.compile_blocks()
         found = profiling.profile(trainer, steps)
     total = sum(found.seconds.values())
     for name, seconds in found.seconds.items():
-        click.echo(f"{name:14} {1000 * seconds / steps:8.1f} ms a step  {100 * seconds / total:5.1f} %")
-    click.echo(f"{'all':14} {1000 * total / steps:8.1f} ms a step  {found.speed:.1f} s of audio trained a second")
+        streams.show(f"{name:14} {1000 * seconds / steps:8.1f} ms a step  {100 * seconds / total:5.1f} %")
+    streams.show(f"{'all':14} {1000 * total / steps:8.1f} ms a step  {found.speed:.1f} s of audio trained a second")
 
 
 @click.command()
 @click.argument("run", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Image: .png, .svg or .pdf.")
+@options.FORCE_ONE
 @guarded
-def plot(run: Path, output: Path) -> None:
+def plot(run: Path, output: Path, force: bool) -> None:
     """Draw the curves of a run from its log (needs matplotlib)."""
+    check_target(str(output), force=force)
     from rvqcodec.training.curves import draw
 
     draw(run, output)
@@ -234,7 +237,7 @@ def export(
         training=said,
         overwrite=force,
     )
-    click.echo(card)
+    streams.show(str(card))
 
 
 def bytes_of(text: str) -> int:
@@ -258,7 +261,7 @@ def pack(source: Path, to: Path, piece: str) -> None:
     """Cut a corpus or a run into pieces for transport, with their hashes."""
     from rvqcodec.training import pieces
 
-    click.echo(pieces.pack(source, to, bytes_of(piece)))
+    streams.show(str(pieces.pack(source, to, bytes_of(piece))))
 
 
 @click.command()
@@ -271,18 +274,21 @@ def unpack(listing: Path, to: Path) -> None:
 
     with Bar(label="checking", unit="B", quiet=False) as bar:
         target = pieces.unpack(listing, to, shown=bar.to)
-    click.echo(target)
+    streams.show(str(target))
 
 
 @click.command()
 @click.argument("manifest", metavar="MANIFEST.tsv", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The CREDITS.md to write.")
+@click.option("-o", "--output", required=True, metavar="PATH", help="The CREDITS.md to write, or - for stdout.")
+@options.FORCE_ONE
 @guarded
-def credits(manifest: Path, output: Path) -> None:
+def credits(manifest: Path, output: str, force: bool) -> None:
     """Write the credits of a corpus: every source with commit, licences, files and hours."""
     from rvqcodec.training import credits as crediting
 
-    output.write_text(crediting.render(crediting.read_manifest(manifest)), encoding="utf-8")
+    text = crediting.render(crediting.read_manifest(manifest))
+    with writing(Job(str(manifest), result_name(output)), force=force) as sink:
+        sink.write(text.encode())
 
 
 TOOLS: tuple[click.Command, ...] = (figures, usage, profile, plot, export, pack, unpack, credits)

@@ -4,14 +4,16 @@ import click
 
 from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import Batch, guarded
-from rvqcodec.cli.names import plan
-from rvqcodec.cli.pipes import called, reading, writing
-from rvqcodec.cli.streams import STREAM
+from rvqcodec.cli.jobs import run_jobs
+from rvqcodec.cli.names import Job, plan
+from rvqcodec.cli.pipes import reading, writing
+from rvqcodec.cli.streams import STREAM, called
 from rvqcodec.codes import bitrate as bitrates
 from rvqcodec.codes.bitrate import format_kbps
 from rvqcodec.codes.edit import trim as trim_file
 from rvqcodec.container import Reader
 from rvqcodec.models import cards
+from rvqcodec.types import Progress
 
 
 @click.command()
@@ -25,7 +27,9 @@ from rvqcodec.models import cards
     help="Codebooks a frame, over all channels; instead of -b.",
 )
 @click.option("-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.  [default: -]")
-@click.option("-r", "--recursive", is_flag=True, help="Take the .rvq files in folders, and below.")
+@options.recursive(".rvq")
+@options.PRESERVE_MODTIME
+@options.SKIP_EXISTING
 @options.FORCE
 @options.QUIET
 @guarded
@@ -35,6 +39,8 @@ def trim(
     codebooks: int | None,
     output: str | None,
     recursive: bool,
+    preserve_modtime: bool,
+    skip_existing: bool,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -46,11 +52,21 @@ def trim(
     if (bitrate is None) == (codebooks is None):
         raise click.UsageError("give the new bitrate with -b, or codebooks with -q")
     bits = None if bitrate is None else bitrates.parse_bitrate(bitrate)
-    batch = Batch()
+    batch = Batch(quiet=quiet)
     if output is None and len(inputs) > 1:
         raise click.UsageError("several inputs need -o FOLDER")
-    for job in plan(inputs, output or STREAM, ending=".rvq", accepts={".rvq"}, recursive=recursive, batch=batch):
-        with batch.item(called(job.source)), reading(job.source) as file:
+    work = plan(
+        inputs,
+        output or STREAM,
+        ending=".rvq",
+        accepts={".rvq"},
+        recursive=recursive,
+        skip_existing=skip_existing,
+        batch=batch,
+    )
+
+    def run(job: Job, progress: Progress) -> str:
+        with reading(job.source) as file:
             reader = Reader(file)
             header = reader.header
             total = codebooks or bitrates.total_n_q(bits or 0, header.coded_channels, cards.facts_of(header))
@@ -58,7 +74,8 @@ def trim(
                 streams.say(f"{called(job.source)}: has only {header.total_n_q} codebooks a frame and stays as it is")
             with writing(job, force=force) as out:
                 done = trim_file(reader, out, total)
-            if not quiet and job.target != STREAM:
-                rate = done.total_bytes * 8 * header.sample_rate / done.n_samples if done.n_samples else 0
-                streams.say(f"{job.target}: {done.total_bytes:,} bytes, {format_kbps(round(rate, -1))}")
+            rate = done.total_bytes * 8 * header.sample_rate / done.n_samples if done.n_samples else 0
+            return f"{done.total_bytes:,} bytes, {format_kbps(round(rate, -1))}"
+
+    run_jobs(work, run, force=force, batch=batch, quiet=quiet, label="trim", preserve_modtime=preserve_modtime)
     batch.finish()

@@ -1,13 +1,12 @@
 """`rvq verify`: is every byte of these files as it was written?"""
 
-import json
-import sys
-
 import click
 
+from rvqcodec.cli import streams
 from rvqcodec.cli.errors import Batch, guarded
-from rvqcodec.cli.pipes import called, reading
-from rvqcodec.cli.text import clock, printable
+from rvqcodec.cli.pipes import reading
+from rvqcodec.cli.streams import called
+from rvqcodec.cli.text import clock
 from rvqcodec.codes.verify import Fault, Verdict
 from rvqcodec.codes.verify import verify as check
 
@@ -34,18 +33,15 @@ def verify(inputs: tuple[str, ...], as_json: bool, decoding: bool, quiet: bool) 
             if decoding and verdict.ok:
                 verdict = _decoded(name, verdict)
             if as_json:
-                click.echo(json.dumps(_as_dict(name, verdict)))
-            else:
-                for line in _lines(name, verdict):
-                    if not (quiet and verdict.ok):
-                        click.echo(line)
+                streams.show_json(_as_dict(name, verdict))
+            elif not (quiet and verdict.ok):
+                streams.show(*_lines(name, verdict))
             batch.failed += not verdict.ok
-    sys.stdout.flush()
     batch.finish()
 
 
 def _lines(name: str, verdict: Verdict) -> list[str]:
-    shown = printable(called(name))
+    shown = called(name)
     length = clock(verdict.seconds)
     if verdict.ok:
         return [f"{shown}: ok, {length} in {verdict.chunks:,} chunks, {verdict.total_bytes:,} bytes"]

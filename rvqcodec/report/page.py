@@ -23,6 +23,7 @@ from rvqcodec.report.run import (
     shown,
     summarize,
 )
+from rvqcodec.texts import valid
 
 # The browser itself then refuses anything that is not in the page.
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -90,7 +91,7 @@ def make_page(run: Run, folder: Path, *, title: str, codecs: Collection[str] = (
         *_players(run, folder),
         f"<script>{SCRIPT}</script></body></html>\n",
     ]
-    return "\n".join(parts)
+    return valid("\n".join(parts))
 
 
 def _figures(run: Run) -> list[str]:

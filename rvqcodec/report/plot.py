@@ -1,6 +1,7 @@
 """Pictures: spectrograms of two recordings and their difference; quality against bitrate (matplotlib)."""
 
 import importlib.util
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -43,6 +44,13 @@ def new_figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: "Figure", target: Path | BinaryIO, *, dpi: int, kind: str = "png") -> None:
+    """Write a figure; characters that no font here has become boxes, without a word on stderr. ValueError: no kind."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(target, dpi=dpi, format=kind)
 
 
 def levels(samples: Samples) -> NDArray[np.float32]:
@@ -109,7 +117,7 @@ def comparison_plot(
     lower.set_ylabel("kHz")
     lower.set_xlabel("seconds")
     figure.colorbar(image, ax=lower, label="dB", pad=0.01, extend="both")
-    figure.savefig(target, dpi=110, format="png")
+    save(figure, target, dpi=110)
 
 
 def spectrogram_png(samples: Samples, sample_rate: int, target: BinaryIO) -> None:
@@ -120,7 +128,7 @@ def spectrogram_png(samples: Samples, sample_rate: int, target: BinaryIO) -> Non
     axes.set_xlabel("seconds", fontsize=8)
     axes.yaxis.label.set_fontsize(8)
     axes.tick_params(labelsize=8)
-    figure.savefig(target, dpi=100, format="png")
+    save(figure, target, dpi=100)
 
 
 def quality_plot(run: Run, target: Path | BinaryIO) -> None:
@@ -144,7 +152,7 @@ def quality_plot(run: Run, target: Path | BinaryIO) -> None:
         axes.set_visible(False)
     handles, labels = cells[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-    figure.savefig(target, dpi=110, format="png")
+    save(figure, target, dpi=110)
 
 
 def _draw_curves(axes: "Axes", name: str, lines: list[Summary]) -> None:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import numpy as np
 from rvqcodec import speakers
 from rvqcodec.container.header import MAGIC
 from rvqcodec.errors import AudioError
+from rvqcodec.files import is_special, temporary_folder
 from rvqcodec.report.metrics.perceptual import resample
 from rvqcodec.types import Samples
 
@@ -47,10 +47,10 @@ def read_recording(source: str, *, device: str = "auto") -> Sound:
 
     Errors: RvqError, OSError.
     """
-    if source != "-":
+    if source != "-" and not is_special(source):
         return _read(source, source, device)
-    with _spooled() as path:
-        return replace(_read(path, "stdin", device), file_bytes=None)
+    with _spooled(source) as path:
+        return replace(_read(path, "stdin" if source == "-" else source, device), file_bytes=None)
 
 
 def _read(path: str, name: str, device: str) -> Sound:
@@ -76,7 +76,7 @@ def _read(path: str, name: str, device: str) -> Sound:
 def _samples(path: str, name: str, file_bytes: int) -> Sound:
     from rvqcodec.audio import open_input
 
-    with open_input(path) as audio:
+    with open_input(path, name=name) as audio:
         samples = _whole(audio.blocks(audio.sample_rate), name, audio.sample_rate)
         return Sound(name, samples, audio.sample_rate, audio.layout.speakers, file_bytes)
 
@@ -96,15 +96,19 @@ def _whole(blocks: Iterable[Samples], name: str, sample_rate: int) -> Samples:
 
 
 @contextmanager
-def _spooled() -> Iterator[str]:
-    """Stdin as a temporary file, because what it is shows only in its first bytes."""
-    if sys.stdin is None or sys.stdin.isatty():
+def _spooled(source: str) -> Iterator[str]:
+    """Stdin or a pipe by name as a temporary file, because what it is shows only in its first bytes."""
+    if source == "-" and (sys.stdin is None or sys.stdin.isatty()):
         raise AudioError("stdin is a terminal; pipe audio in or name a file")
-    with tempfile.TemporaryDirectory(prefix="rvq-") as folder:
-        path = os.path.join(folder, "stdin")
-        with open(path, "wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-        yield path
+    with temporary_folder() as folder:
+        path = folder / "sound"
+        with path.open("wb") as copy:
+            if source == "-":
+                shutil.copyfileobj(sys.stdin.buffer, copy, 1 << 20)
+            else:
+                with open(source, "rb") as stream:
+                    shutil.copyfileobj(stream, copy, 1 << 20)
+        yield str(path)
 
 
 def make_alike(reference: Sound, other: Sound) -> tuple[Sound, Sound, list[str]]:

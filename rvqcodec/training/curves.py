@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rvqcodec import files
 from rvqcodec.errors import RvqError
-from rvqcodec.report.plot import new_figure
+from rvqcodec.report.plot import new_figure, save
+from rvqcodec.texts import printable
 from rvqcodec.training.loop import LOG
 
 PANELS = (
@@ -46,7 +48,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
 
 
 def draw(run: Path, target: Path) -> None:
-    """Draw all curves of the run in folder `run` into an image; its ending says which kind."""
+    """Draw all curves of the run in folder `run` into an image; its ending says which kind. An old one is replaced."""
     rows = read_log(run / LOG)
     shown = [(name, label) for name, label in PANELS if any(name in row for row in rows)]
     columns = 3
@@ -61,8 +63,9 @@ def draw(run: Path, target: Path) -> None:
         axes.grid(alpha=0.3)
         if name in ("gradient", "commitment"):
             axes.set_yscale("log")
-    figure.suptitle(f"{run.resolve().name}: {rows[-1]['step']} steps")
+    figure.suptitle(f"{printable(run.resolve().name)}: {rows[-1]['step']} steps", parse_math=False)
     try:
-        figure.savefig(target, dpi=110)
+        with files.replacing(target, force=True) as sink:
+            save(figure, sink, dpi=110, kind=target.suffix[1:])
     except ValueError as error:
         raise RvqError(f"{target}: {error}; end the name in .png, .svg or .pdf") from error

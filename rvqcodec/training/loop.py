@@ -62,7 +62,7 @@ def log_row(trainer: Trainer) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _signals_into(stopped: list[int]) -> Iterator[None]:
-    """While inside, SIGTERM and Ctrl-C only leave their number in `stopped`."""
+    """While inside, SIGTERM, SIGHUP and Ctrl-C only leave their number in `stopped`; what nohup ignores stays so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -70,10 +70,11 @@ def _signals_into(stopped: list[int]) -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:
         stopped.append(number)
 
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, note) for number in numbers]
+    names = ("SIGTERM", "SIGINT", "SIGHUP")  # Windows lacks the last
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {n: signal.signal(n, note) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
