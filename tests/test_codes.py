@@ -156,7 +156,7 @@ def test_little_meta_is_enough() -> None:
     assert codes.header.n_samples == 5 * 1176 - 588
 
 
-CHUNK = {"frames": 3, "total": 6, "weights": [6], "demand": None, "part": False, "angle": 16}
+CHUNK = {"frames": 3, "total": 6, "weights": [6], "demand": None, "part": False, "angle": 16, "begins": False}
 
 
 def _small() -> Codes:

@@ -67,7 +67,8 @@ TABLE: list[tuple[Header, list[Chunk], int, str]] = [
 def same(ours: list[Any], theirs: list[Chunk]) -> bool:
     """Whether two lists of chunks hold the same codes and numbers."""
     return len(ours) == len(theirs) and all(
-        (a.start_frame, a.frames, a.allocation, a.angle) == (b.start_frame, b.frames, b.allocation, b.angle)
+        (a.start_frame, a.frames, a.allocation, a.angle, a.begins)
+        == (b.start_frame, b.frames, b.allocation, b.angle, b.begins)
         and np.array_equal(a.n_q, b.n_q)
         and all(np.array_equal(x, y) for x, y in zip(a.codes, b.codes, strict=True))
         for a, b in zip(ours, theirs, strict=True)

@@ -99,12 +99,12 @@ def speakers_of(data: bytes) -> int:
     return found
 
 
-Chunks = list[tuple[int, int, int, list[list[int]], list[int]]]
+Chunks = list[tuple[int, int, int, bool, list[list[int]], list[int]]]
 
 
 def naive(data: bytes) -> tuple[int, Chunks]:
-    """A second reader, straight from formats/rvq-1.md and with nothing of ours: samples, and of every chunk its
-    first frame, frames, angle, the numbers of codes, and these channel by channel, codebook by codebook.
+    """A second reader, straight from formats/rvq-1.md and with nothing of ours: samples, and of every chunk its first
+    frame, frames, angle, whether it begins, the numbers of codes, and these channel by channel, codebook by codebook.
     """
     assert data[:5] == b"\x89RVQ\x01"
     size, coding, channels = number(data, 5, 2), data[8], data[9]
@@ -123,11 +123,12 @@ def naive(data: bytes) -> tuple[int, Chunks]:
             frames, total, flags = number(data, at + 6, 2), number(data, at + 8, 3), data[at + 11]
             fields = at + 12 + (coding == 1)
             angle = data[at + 12] if coding == 1 else 32
+            assert flags in (0, 1, 2, 4, 5, 6)
             weights = list(data[fields : fields + channels])
             packed = fields + channels + 2
             payload = packed + number(data, packed - 2, 2)
             rest = "".join(f"{byte:08b}" for byte in data[packed:payload])
-            same = flags == 1
+            same = flags & 1 == 1
             demands = []
             for weight in weights:
                 row = [1] if same else [0] * frames
@@ -145,7 +146,8 @@ def naive(data: bytes) -> tuple[int, Chunks]:
             found = {place: int(run[i * bits : (i + 1) * bits], 2) for i, place in enumerate(places)}
             assert set(run[total * bits :]) <= {"0"}
             n_q = [[sum((c, k, t) in found for k in range(64)) for t in range(frames)] for c in range(channels)]
-            chunks.append((number(data, at + 2, 4), frames, angle, n_q, [found[place] for place in sorted(found)]))
+            numbers = number(data, at + 2, 4), frames, angle, bool(flags & 4), n_q
+            chunks.append((*numbers, [found[place] for place in sorted(found)]))
             stop = payload + length + 4
         assert crc(data[at : stop - 4]) == number(data, stop - 4, 4)
         checks += data[stop - 4 : stop]
@@ -179,10 +181,11 @@ def test_good_files_are_read_as_expected(name: str) -> None:
     assert len(chunks) == len(want["chunks"])
     for chunk, fields in zip(chunks, want["chunks"], strict=True):
         assert not isinstance(chunk, Damage)
-        assert (chunk.start_frame, chunk.frames, chunk.angle) == (
+        assert (chunk.start_frame, chunk.frames, chunk.angle, chunk.begins) == (
             fields["start_frame"],
             fields["frames"],
             fields["angle"],
+            fields.get("begins", False),
         )
         assert list(chunk.allocation.weights) == fields["weights"]
         assert [" ".join(map(str, row)) for row in chunk.n_q.tolist()] == fields["n_q"]
@@ -198,7 +201,8 @@ def test_a_reader_made_from_the_specification_alone_agrees(name: str) -> None:
         assert not isinstance(chunk, Damage)
         present = [np.arange(len(part))[:, None] < n for part, n in zip(chunk.codes, chunk.n_q, strict=True)]
         codes = [int(code) for part, where in zip(chunk.codes, present, strict=True) for code in part[where]]
-        ours.append((chunk.start_frame, chunk.frames, chunk.angle, chunk.n_q.tolist(), codes))
+        numbers = chunk.start_frame, chunk.frames, chunk.angle, chunk.begins, chunk.n_q.tolist()
+        ours.append((*numbers, codes))
     assert ours == theirs
     assert reader.n_samples == n_samples
     assert reader.header.layout == speakers_of(data)

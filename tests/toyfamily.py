@@ -61,7 +61,13 @@ class Toy:
         return Encoder(self, channels)
 
     def decoder(
-        self, channels: int, *, paired: bool = False, start_frame: int = 0, precision: str = "auto"
+        self,
+        channels: int,
+        *,
+        paired: bool = False,
+        start_frame: int = 0,
+        begins: bool = False,
+        precision: str = "auto",
     ) -> "Decoder":
         return Decoder(self, channels)
 

@@ -43,6 +43,7 @@ def expected(data: bytes) -> dict[str, object]:
             "weights": list(chunk.allocation.weights),
             "angle": chunk.angle,
         }
+        | ({"begins": True} if chunk.begins else {})
         for chunk in reader
     ]
     header = asdict(reader.header)

@@ -183,7 +183,7 @@ def faulty_files() -> Iterator[Vector]:
          "16,777,215 codes. A naive reader allocates them."),
         ("codes-over-frames", of(a, packed(h, 4, 4, replace(few, total=8), bytes(10)), c, d), second,
          "more than the 0", "8 codes for 4 frames that want none."),
-        ("flags-4", of(a, resealed(b, 11, b"\x04"), c, d), second, "flags 4", "A flag that is not known."),
+        ("flags-8", of(a, resealed(b, 11, b"\x08"), c, d), second, "flags 8", "A flag that is not known."),
         ("flags-3", of(a, resealed(b, 11, b"\x03"), c, d), second, "flags 3", "The same number of codes in all frames, "
          "and part of a longer chunk."),
         ("constant-uneven", of(a, packed(h, 4, 4, Allocation(total=7, weights=(1,)), bytes(9)), c, d), second,

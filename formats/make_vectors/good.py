@@ -72,6 +72,18 @@ def valid() -> Iterator[Vector]:
         join(pack_header(turned), [chunk(turned, 0, 4, angle=40)], frames=4, n_samples=turned.samples_in(4)),
         "Stereo turned by 40 sixteenths of 45 degrees instead of mid and side.",
     )
+    h = replace(BASE, n_samples=BASE.samples_in(8))
+    yield Vector(
+        v,
+        "joined",
+        join(
+            pack_header(h),
+            [chunk(h, 0, 4), chunk(h, 4, 2, begins=True), chunk(h, 6, 2, constant((2,), 2), begins=True)],
+            frames=8,
+            n_samples=h.samples_in(8),
+        ),
+        "Three recordings, one behind the other: nothing before frames 4 and 6 counts for what is decoded there.",
+    )
     side = replace(STEREO, side=(1, 4), n_samples=STEREO.samples_in(4))
     yield Vector(
         v,

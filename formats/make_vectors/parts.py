@@ -54,22 +54,36 @@ def plan(
 
 
 def packed(
-    header: Header, start: int, frames: int, wanted: Allocation, payload: bytes, angle: int = MID_SIDE_ANGLE
+    header: Header,
+    start: int,
+    frames: int,
+    wanted: Allocation,
+    payload: bytes,
+    angle: int = MID_SIDE_ANGLE,
+    *,
+    begins: bool = False,
 ) -> bytes:
     """A chunk as bytes, whether or not its parts go together."""
     raw = RawChunk(
-        start_frame=start, frames=frames, allocation=wanted, angle=angle, payload=payload, position=0, size=0
-    )
+        start_frame=start, frames=frames, allocation=wanted, angle=angle, begins=begins, payload=payload,
+        position=0, size=0,
+    )  # fmt: skip
     return pack_chunk(header, raw)
 
 
 def chunk(
-    header: Header, start: int, frames: int, wanted: Allocation | None = None, angle: int = MID_SIDE_ANGLE
+    header: Header,
+    start: int,
+    frames: int,
+    wanted: Allocation | None = None,
+    angle: int = MID_SIDE_ANGLE,
+    *,
+    begins: bool = False,
 ) -> bytes:
     """A chunk as bytes, of the codes of the formula."""
     wanted = wanted or plan(header, start, frames)
     made = Chunk.of(header, start, wanted, codes(header, start, frames), angle)
-    return packed(header, start, frames, wanted, pack_codes(header, made), angle)
+    return packed(header, start, frames, wanted, pack_codes(header, made), angle, begins=begins)
 
 
 def chunks(header: Header, frames: int, weights: tuple[tuple[int, ...], ...] = ()) -> list[bytes]:

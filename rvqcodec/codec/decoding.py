@@ -182,7 +182,7 @@ class Decoder:
         self._held = np.zeros((header.coded_channels, 0), np.float32)
         self._at = 0  # where `_held` begins, at the model's rate
         self._frame: int | None = None  # that comes next
-        self._turner = rotation.Rotation(header.hop, back=True) if header.coding == "mid-side" else None
+        self._turner: rotation.Rotation | None = None
         self._angle = rotation.MIDDLE  # of the last chunk
 
     @property
@@ -205,7 +205,7 @@ class Decoder:
         codes = np.zeros((len(n_q), int(n_q.max()), chunk.frames), np.uint16)
         for own, rows in zip(codes, chunk.codes, strict=True):
             own[: len(rows)] = rows[: len(own)]
-        return self._push(chunk.start_frame, codes, n_q, chunk.angle, more=more)
+        return self._push(chunk.start_frame, codes, n_q, chunk.angle, more=more, begins=chunk.begins)
 
     def silence(self, start_frame: int, frames: int) -> Iterator[Samples]:
         """Take frames of which nothing is known, however many; the network's overlap fades into and out of them."""
@@ -234,19 +234,33 @@ class Decoder:
             missing -= n
 
     def _push(
-        self, start: int, codes: npt.NDArray[np.uint16], n_q: npt.NDArray[np.integer], angle: int, *, more: bool
+        self,
+        start: int,
+        codes: npt.NDArray[np.uint16],
+        n_q: npt.NDArray[np.integer],
+        angle: int,
+        *,
+        more: bool,
+        begins: bool = False,
     ) -> Samples:
         header = self._header
         if self._decoder is None:
-            self._decoder = self._model.decoder(
-                header.coded_channels,
-                paired=self._turner is not None,
-                start_frame=header.first_frame + start,
-                precision=self._precision,
-            )
             self._at = start * header.hop - header.pre_skip
         elif start != self._frame:
             raise FormatError(f"chunk starts at frame {start}, not {self._frame}")
+        elif begins:  # nothing of the recording before may be heard in this one
+            self._take(self._turned(self._decoder.flush()))
+            self._decoder = None
+        if self._decoder is None:
+            paired = header.coding == "mid-side"
+            self._decoder = self._model.decoder(
+                header.coded_channels,
+                paired=paired,
+                start_frame=header.first_frame + start,
+                begins=begins,
+                precision=self._precision,
+            )
+            self._turner = rotation.Rotation(header.hop, back=True) if paired else None
         self._frame = start + codes.shape[2]
         try:
             samples = self._decoder.push(codes, n_q, more=more and not self._settled(self._frame))

@@ -152,6 +152,7 @@ def as_dict(description: Description) -> dict[str, Any]:
                 "part": x.allocation.part,
                 "weights": list(x.allocation.weights),
                 "angle": x.angle,
+                "begins": x.begins,
             }
             for x in d.chunks
         ]

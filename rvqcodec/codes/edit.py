@@ -154,7 +154,9 @@ class Joiner:
         """Copies all of a file behind what was written."""
         writer, before = self._writer, self._writer.frames
         for raw in _raw(reader):
-            writer.write_raw(replace(raw, start_frame=writer.frames))
+            # Where a recording begins its decoder knows of nothing before, as its encoder did.
+            begins = raw.begins or (raw.start_frame == 0 and before > 0 and not reader.header.first_frame)
+            writer.write_raw(replace(raw, start_frame=writer.frames, begins=begins))
         n_samples = _end_samples(reader)
         if not n_samples:
             return
@@ -200,7 +202,9 @@ def _part(header: Header, chunk: Chunk, part: slice, start_frame: int) -> Chunk:
     demand = None if allocation.demand is None else tuple(row[part] for row in allocation.demand)
     total = int(chunk.n_q[:, part].sum())
     found = Allocation(total=total, weights=allocation.weights, demand=demand, part=demand is not None)
-    return Chunk.of(header, start_frame, found, [codes[:, part] for codes in chunk.codes], chunk.angle)
+    begins = chunk.begins and part.start == 0
+    codes = [codes[:, part] for codes in chunk.codes]
+    return Chunk.of(header, start_frame, found, codes, chunk.angle, begins=begins)
 
 
 def _end_samples(reader: Reader) -> int:

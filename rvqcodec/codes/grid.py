@@ -19,11 +19,12 @@ from rvqcodec.errors import FormatError
 
 @dataclass(frozen=True)
 class Plan:
-    """What a chunk says besides its codes: its frames, the demand for codes, the angle of stereo."""
+    """What a chunk says besides its codes: frames, the demand for codes, the angle of stereo, whether it begins one."""
 
     frames: int
     allocation: Allocation
     angle: int = MID_SIDE_ANGLE
+    begins: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,7 @@ class Codes:
             for own, rows, count in zip(part, chunk.codes, chunk.n_q, strict=True):
                 present = np.arange(len(rows))[:, None] < count
                 own[: len(rows)][present] = rows[present]
-        plans = (Plan(chunk.frames, chunk.allocation, chunk.angle) for chunk in chunks)
+        plans = (Plan(chunk.frames, chunk.allocation, chunk.angle, chunk.begins) for chunk in chunks)
         return cls(header, codes, tuple(plans))
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -122,7 +123,7 @@ class Codes:
             part = self.codes[:, :, start : start + plan.frames]
             present = part < self.absent
             try:
-                chunk = Chunk.of(self.header, start, plan.allocation, list(part), plan.angle)
+                chunk = Chunk.of(self.header, start, plan.allocation, list(part), plan.angle, begins=plan.begins)
             except ValueError as error:
                 raise FormatError(f"frames {start} to {start + plan.frames - 1}: {error}") from None
             if not (present == (np.arange(part.shape[1])[:, None] < chunk.n_q[:, None])).all():

@@ -157,6 +157,7 @@ def _meta_of_plan(plan: Plan) -> dict[str, Any]:
         "demand": None if found.demand is None else [row.hex()[1::2] for row in found.demand],
         "part": found.part,
         "angle": plan.angle,
+        "begins": plan.begins,
     }
 
 
@@ -178,7 +179,7 @@ def _plan(meta: Any, header: Header) -> Plan:
     found = Allocation(total=total, weights=tuple(weights), demand=demand, part=_field(meta, "part", bool))
     if not 0 <= total <= found.capacity(header.limits, frames) or total % (frames // found.columns(frames)):
         raise FormatError(f"token file: {total} codes do not go with {frames} frames")
-    return Plan(frames, found, _field(meta, "angle", int))
+    return Plan(frames, found, _field(meta, "angle", int), _field(meta, "begins", bool))
 
 
 def _demand(text: Any, frames: int) -> bytes:

@@ -24,8 +24,8 @@ LENGTH_SIZE = 3
 """Bytes of a payload's length; it stands before payloads whose size the other fields do not tell."""
 DEMANDS_SIZE = 2
 """Bytes of the length of a chunk's demands."""
-CONSTANT, PART = 1, 2
-"""Flags of a chunk: every frame has the same number of codes; it was cut out of a longer chunk."""
+CONSTANT, PART, BEGINS = 1, 2, 4
+"""Flags of a chunk: every frame has the same number of codes; it was cut out of a longer chunk; a recording begins."""
 MAX_ANGLE = 63
 MID_SIDE_ANGLE = 32
 """Angle by which stereo was turned before it was coded, in 64ths of pi from -45 degrees on: this one, mid and side."""
@@ -43,7 +43,8 @@ class Chunk:
     `start_frame` counts from the start of the file: chunks follow one another without gaps. `allocation` says how many
     codes each frame and coded channel has: `n_q`, uint8 [C, frames]. `codes` has uint16 [K, frames] for each coded
     channel, K the most of its `n_q` (or more: what lies behind a frame's `n_q` is not looked at). `angle` is by how
-    much stereo was turned, MID_SIDE_ANGLE when the coding is not mid-side.
+    much stereo was turned, MID_SIDE_ANGLE when the coding is not mid-side. `begins`: its first frame is the first of a
+    recording that was joined to what comes before.
     """
 
     start_frame: int
@@ -52,6 +53,7 @@ class Chunk:
     n_q: NDArray[np.uint8]
     codes: Sequence[NDArray[np.uint16]]
     angle: int = MID_SIDE_ANGLE
+    begins: bool = False
 
     @classmethod
     def of(
@@ -61,6 +63,8 @@ class Chunk:
         allocation: Allocation,
         codes: Sequence[NDArray[np.uint16]],
         angle: int = MID_SIDE_ANGLE,
+        *,
+        begins: bool = False,
     ) -> Chunk:
         """A chunk that takes its codes out of longer columns: uint16 [K, frames] of each coded channel.
 
@@ -77,7 +81,8 @@ class Chunk:
                 raise ValueError(f"{len(rows)} codebooks where {most} are wanted")
             parts.append(np.where(np.arange(most)[:, None] < own, rows[:most], 0).astype(np.uint16))
         return cls(
-            start_frame=start_frame, frames=frames, allocation=allocation, n_q=counts, codes=tuple(parts), angle=angle
+            start_frame=start_frame, frames=frames, allocation=allocation, n_q=counts, codes=tuple(parts), angle=angle,
+            begins=begins,
         )  # fmt: skip
 
 
@@ -91,6 +96,7 @@ class RawChunk:
     frames: int
     allocation: Allocation
     angle: int
+    begins: bool
     payload: bytes
     position: int
     size: int
@@ -177,7 +183,7 @@ def parse_chunk(header: Header, fields: Fields, data: bytes, position: int) -> R
         raise FormatError(f"chunk: {fault[1]}", position + at + fields.demands + fault[0])
     return RawChunk(
         start_frame=fields.start_frame, frames=fields.frames, allocation=allocation, angle=fields.angle,
-        payload=payload, position=position, size=fields.size,
+        begins=bool(fields.flags & BEGINS), payload=payload, position=position, size=fields.size,
     )  # fmt: skip
 
 
@@ -187,8 +193,8 @@ def _numbers_problem(header: Header, start_frame: int, frames: int, total: int, 
         return f"{frames} frames are not in 1 to {header.frames_per_chunk}"
     if start_frame + frames > MAX_FRAMES:
         return f"it ends behind frame {MAX_FRAMES}"
-    if flags not in (0, CONSTANT, PART):
-        return f"flags {flags} are not 0, {CONSTANT} or {PART}"
+    if flags & ~(CONSTANT | PART | BEGINS) or (flags & CONSTANT and flags & PART):
+        return f"flags {flags} are not {CONSTANT} or {PART}, with or without {BEGINS}"
     if not 0 <= angle <= MAX_ANGLE:
         return f"angle {angle} is over {MAX_ANGLE}"
     each = sum(most for _, most in header.limits) if flags & PART else header.total_n_q
@@ -211,20 +217,21 @@ def chunk_problem(header: Header, chunk: Chunk | RawChunk) -> str | None:
     """Which rule a chunk breaks that is to be written, or None."""
     allocation = chunk.allocation
     problem = _numbers_problem(
-        header, chunk.start_frame, chunk.frames, allocation.total, _flags(allocation), chunk.angle
+        header, chunk.start_frame, chunk.frames, allocation.total, _flags(chunk), chunk.angle
     )  # fmt: skip
     return problem or capacity_problem(header, allocation, chunk.frames)
 
 
-def _flags(allocation: Allocation) -> int:
-    return CONSTANT * (allocation.demand is None) | PART * allocation.part
+def _flags(chunk: Chunk | RawChunk) -> int:
+    allocation = chunk.allocation
+    return CONSTANT * (allocation.demand is None) | PART * allocation.part | BEGINS * chunk.begins
 
 
 def pack_chunk(header: Header, chunk: RawChunk) -> bytes:
     """A chunk as bytes; its numbers were checked before, `position` and `size` do not matter."""
     allocation = chunk.allocation
     data = _START.pack(
-        MARK, CHUNK, chunk.start_frame, chunk.frames, allocation.total.to_bytes(3, "little"), _flags(allocation)
+        MARK, CHUNK, chunk.start_frame, chunk.frames, allocation.total.to_bytes(3, "little"), _flags(chunk)
     )  # fmt: skip
     if header.coding == "mid-side":
         data += bytes([chunk.angle])
@@ -246,7 +253,7 @@ def unpack_codes(header: Header, raw: RawChunk) -> Chunk:
     shape = shape_of(header, raw.allocation, raw.frames)
     return Chunk(
         start_frame=raw.start_frame, frames=raw.frames, allocation=raw.allocation, n_q=shape.n_q(),
-        codes=PAYLOADS[header.codec].unpack(raw.payload, shape), angle=raw.angle,
+        codes=PAYLOADS[header.codec].unpack(raw.payload, shape), angle=raw.angle, begins=raw.begins,
     )  # fmt: skip
 
 

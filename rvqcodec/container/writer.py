@@ -43,7 +43,7 @@ class Writer:
         self._check_shapes(chunk)
         raw = RawChunk(
             start_frame=chunk.start_frame, frames=chunk.frames, allocation=chunk.allocation, angle=chunk.angle,
-            payload=b"", position=0, size=0,
+            begins=chunk.begins, payload=b"", position=0, size=0,
         )  # fmt: skip
         self._check_numbers(raw)
         if not (chunk.n_q == chunks.shape_of(self.header, chunk.allocation, chunk.frames).n_q()).all():

@@ -55,14 +55,21 @@ class StreamDecoder:
     """Codes to samples at the model's rate (see `interface.Decoder`).
 
     start_frame: absolute position of the first frame that will be pushed (for the noise); what comes before it is
-    taken as silence, so a reader that seeks begins `context` frames early and drops their samples. Nobody knows whether
-    such a first frame has an onset, so it is heard as noise with the right envelope: the wrong reading of its other
-    codes was up to 10 dB too loud. bf16: the blocks' products of matrices are in bf16, from weights that are cast here,
-    once.
+    taken as silence, so a reader that seeks begins `context` frames early and drops their samples. Unless it `begins` a
+    recording nobody knows whether such a first frame has an onset, so it is heard as noise with the right envelope: the
+    wrong reading of its other codes was up to 10 dB too loud. bf16: the blocks' products of matrices are in bf16, from
+    weights that are cast here, once.
     """
 
     def __init__(
-        self, network: Network, channels: int, *, paired: bool = False, start_frame: int = 0, bf16: bool = False
+        self,
+        network: Network,
+        channels: int,
+        *,
+        paired: bool = False,
+        start_frame: int = 0,
+        begins: bool = False,
+        bf16: bool = False,
     ) -> None:
         config = network.config
         self.network, self.channels = network, channels
@@ -74,7 +81,7 @@ class StreamDecoder:
         self._pair = PairDecoder(network, self._chain.lag) if paired else None
         self._before = like.new_zeros(channels, 1, config.sub_frame)  # coefficients of the sub-frame before
         self._levels: torch.Tensor | None = None  # of the last two sub-frames
-        self._unsure = start_frame > 0  # of the first frame's onset
+        self._unsure = start_frame > 0 and not begins  # of the first frame's onset
         self._position = start_frame * config.frame_sub_frames - self._chain.lag  # of the next output, in sub-frames
         # sub-frames that come out before the first frame that was pushed
         self._early = self._chain.lag + (WAIT * config.frame_sub_frames if paired else 0)

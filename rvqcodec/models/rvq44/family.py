@@ -60,9 +60,17 @@ class Rvq44:
         return StreamEncoder(self.network, channels, paired=paired)
 
     def decoder(
-        self, channels: int, *, paired: bool = False, start_frame: int = 0, precision: str = "auto"
+        self,
+        channels: int,
+        *,
+        paired: bool = False,
+        start_frame: int = 0,
+        begins: bool = False,
+        precision: str = "auto",
     ) -> "StreamDecoder":
         from rvqcodec.models.rvq44.decoder import StreamDecoder, takes_bf16
 
         bf16 = takes_bf16(precision, self.network.device)
-        return StreamDecoder(self.network, channels, paired=paired, start_frame=start_frame, bf16=bf16)
+        return StreamDecoder(
+            self.network, channels, paired=paired, start_frame=start_frame, begins=begins, bf16=bf16
+        )  # fmt: skip
