@@ -26,7 +26,7 @@ try:
                          format="raw" if raw else None, n_samples=audio.n_samples, tags=audio.tags) as output:
             for block in audio.blocks(1000):
                 output.write(block)
-    for line in audio.warnings:
+    for line in audio.warnings + audio.losses:
         print("warning:", line, file=sys.stderr)
 except AudioError as error:
     print(error, file=sys.stderr)

@@ -74,9 +74,10 @@ ROOMS: dict[str, set[str]] = {
     "texts": set(),
     "types": set(),
     "speakers": set(),
+    "foreign": set(),
     "files": {"errors"},
     "container": {"errors", "speakers"},
-    "audio": {"errors", "files", "speakers", "types"},
+    "audio": {"errors", "files", "foreign", "speakers", "types"},
     "codes": {"container", "errors", "files", "speakers", "types"},
     "models": {"container", "errors", "files", "types"},
     "codec": {"audio", "codes", "container", "errors", "files", "models", "speakers", "types"},
@@ -85,8 +86,8 @@ ROOMS: dict[str, set[str]] = {
     "training": {"audio", "codec", "container", "errors", "files", "models", "report", "texts", "types"},
     "__init__": {"api", "codes", "errors"},
     "cli": {
-        *("__init__", "audio", "codec", "codes", "container", "errors", "files", "models", "report", "speakers"),
-        *("texts", "training", "types"),
+        *("__init__", "audio", "codec", "codes", "container", "errors", "files", "foreign", "models", "report"),
+        *("speakers", "texts", "training", "types"),
     },
     "__main__": {"cli"},
 }  # fmt: skip

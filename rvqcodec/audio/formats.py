@@ -24,9 +24,10 @@ SHOWN_ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".raw")
 
 READ_ENDINGS = (
     *ENDINGS,
-    *(".mp3", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"),
+    *(".mp3", ".mp2", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".bwf"),
+    *(".spx", ".m4a", ".m4b", ".aac", ".wma", ".wv", ".ape", ".mka", ".tta", ".ac3", ".amr", ".dsf", ".mpc"),
 )
-"""Endings of what is read: what is taken from a folder, and what a result's name drops."""
+"""Endings of what is read, the last row by ffmpeg: what is taken from a folder, and what a result's name drops."""
 
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 RAW_FORMATS = {"s16le": "PCM_16", "f32le": "FLOAT"}

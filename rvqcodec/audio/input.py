@@ -1,5 +1,6 @@
 """Audio in: `open_input` turns a path or stdin into blocks of float32 [C, n], in constant memory."""
 
+import io
 import os
 import select
 import shutil
@@ -7,6 +8,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -14,20 +16,30 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from rvqcodec.audio.chain import ChainSource
+from rvqcodec.audio.compressed import UnreadCodecError, flac_source, mpeg_source, ogg_source
+from rvqcodec.audio.ffmpeg import FfmpegSource, installed, looks_known
+from rvqcodec.audio.found import Found
+from rvqcodec.audio.heads import CodingError
+from rvqcodec.audio.id3 import HEADER, id3_size, read_id3
 from rvqcodec.audio.layouts import Layout, named
+from rvqcodec.audio.mpeg import find_frames
+from rvqcodec.audio.pcmheads import head_reader
+from rvqcodec.audio.pieces import Pieces
 from rvqcodec.audio.samples import RawFormat
 from rvqcodec.audio.soundfiles import READABLE
-from rvqcodec.audio.sources import PcmSource, SoundfileSource, Source, raw_source, wav_source
-from rvqcodec.audio.wavread import WavCodingError, is_wav
+from rvqcodec.audio.sources import PcmSource, SoundfileSource, Source, raw_source
 from rvqcodec.errors import AudioError
 
 BLOCK = 65_536
 LOUDEST = 2.0**16  # 96 dB above full scale: beyond it a value is no sample, and would overflow what follows
 _KEPT = 1 << 16  # bytes of a WAV head from a pipe that are remembered in case libsndfile must take over
 
-# How the compressed formats begin; from a pipe nothing else is worth a temporary file. MP3 without a tag
-# begins with eleven 1 bits.
-_SPOOLED = (b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"caff", b"RIFX", b"riff")
+_SEARCHED = 1 << 20  # bytes in which MP3 frames are looked for where a file begins with something else
+
+# How the compressed formats begin; from a pipe little else is worth a temporary file. MP3 without a tag begins with
+# eleven 1 bits.
+_SPOOLED = (b"fLaC", b"OggS", b"ID3", b"FORM", b"caff")
 
 
 class AudioInput:
@@ -38,19 +50,27 @@ class AudioInput:
     `expected` is the same or, where that is None, an unproven announcement, good for a progress bar, or None.
     `layout` is that of the channels; `blocks` gives them in the order of its mask. `tags` maps upper-case Vorbis
     comment keys (TITLE, ARTIST, ...) to text. They grow while reading:
-    `samples_read` per channel, `repaired` (values that were NaN, infinite or absurd and were replaced) and
-    `warnings` (lines for the user, each with the name in it).
+    `samples_read` per channel, `repaired` (values that were NaN, infinite or absurd and were replaced), and lines
+    for the user, each with the name in it: `losses` say which sound was not read, `warnings` what is odd, `notes` what
+    is left out by rule.
     """
 
     def __init__(
-        self, source: Source, name: str, *, layout: Layout | None = None, pipe: IO[bytes] | None = None
+        self,
+        source: Source,
+        name: str,
+        *,
+        layout: Layout | None = None,
+        pipe: IO[bytes] | None = None,
+        file: IO[bytes] | None = None,
     ) -> None:
-        """layout: of the channels as they stand in the file, in place of what it says."""
-        self.name, self._pipe = name, pipe
+        """layout: of the channels as they stand in the file, in place of what it says. `pipe` is asked whether more is
+        at hand; `file` is closed at the end."""
+        self.name, self._pipe, self._file = name, pipe, file
         self.layout = layout or source.layout
         self.sample_rate, self.channels = source.sample_rate, source.channels
         self.n_samples, self.expected = source.n_samples, source.expected
-        self.tags, self.warnings = source.tags, source.warnings
+        self.tags, self.notes, self.warnings, self.losses = source.tags, source.notes, source.warnings, source.losses
         if self.layout.note:
             self.warnings.append(f"{name}: {self.layout.note}")
         self.samples_read = self.repaired = 0
@@ -89,6 +109,8 @@ class AudioInput:
     def close(self) -> None:
         """Give back what is held open; may be called twice."""
         self._source.close()
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> "AudioInput":
         return self
@@ -100,14 +122,20 @@ class AudioInput:
 
 
 def open_input(
-    source: str | Path, raw: RawFormat | None = None, layout: str | None = None, *, name: str | None = None
+    source: str | Path,
+    raw: RawFormat | None = None,
+    layout: str | None = None,
+    *,
+    ignore_length: bool = False,
+    name: str | None = None,
 ) -> AudioInput:
     """Open a file, or stdin for "-", for reading; with `raw` its bytes are headerless PCM.
 
     layout: of the channels as they stand in the input, in place of what it says (`speakers.parse`).
 
-    WAV and raw are streamed from pipes (and FIFOs); other formats from pipes go through a temporary file that
-    has no name. name: what messages call it. Raises AudioError, in one line, for what cannot be read.
+    PCM of all formats is streamed from pipes (and FIFOs); other codings from pipes go through a temporary file that
+    has no name. `ignore_length`: take all that stands behind the head of a PCM file as samples, whatever length it
+    announces. name: what messages call the input. Raises AudioError, in one line, for what cannot be read.
     """
     stdin = str(source) == "-"
     name = name or ("stdin" if stdin else str(source))
@@ -116,34 +144,94 @@ def open_input(
         file: IO[bytes] = open(os.dup(0) if stdin else source, "rb")  # noqa: SIM115
     try:
         with _read_errors(name):
-            chosen = _choose(file, name, raw)
+            chosen, held = _choose(file, name, raw, ignore_length)
             live = isinstance(chosen, PcmSource) and not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             said = None if layout is None else named(layout, chosen.channels, name)
-            return AudioInput(chosen, name, layout=said, pipe=file if live else None)
+            return AudioInput(chosen, name, layout=said, pipe=file if live else None, file=held)
     except BaseException:
         file.close()
         raise
 
 
-def _choose(file: IO[bytes], name: str, raw: RawFormat | None) -> Source:
+def _choose(file: IO[bytes], name: str, raw: RawFormat | None, ignore_length: bool) -> tuple[Source, IO[bytes]]:
+    """The source, and the file that it reads."""
     status = os.fstat(file.fileno())
     if os.isatty(file.fileno()):
         raise AudioError(f"{name}: is a terminal; send audio through a pipe or name a file")
     size = status.st_size if stat.S_ISREG(status.st_mode) and file.tell() == 0 else None
     if raw is not None:
-        return raw_source(file, name, raw, size)
+        return raw_source(file, name, raw, size), file
     if size is None:
-        return _from_pipe(file, name)
-    start = file.read(12)
-    file.seek(0)
-    if not start:
+        return _from_pipe(file, name, ignore_length)
+    if size == 0:
         raise AudioError(f"{name}: is empty")
-    if is_wav(start):
+    return _from_file(file, name, size, ignore_length), file
+
+
+def _from_file(file: IO[bytes], name: str, size: int, ignore_length: bool) -> Source:
+    found, begin = Found(), 0
+    while n := id3_size(_at(file, begin, HEADER)):
+        found.merge(read_id3(_at(file, begin, n)))
+        begin += n
+    start = _at(file, begin, 12)
+    if head_reader(start) is not None:
+        with suppress(CodingError):
+            return _pcm_source(file, name, begin, size, ignore_length)
+    elif start[:4] == b"fLaC":
+        with suppress(UnreadCodecError):
+            return flac_source(file, name, begin, size, found)
+    elif start[:4] == b"OggS":
         try:
-            return wav_source(file, file, name, size)
-        except WavCodingError:
-            return SoundfileSource(file, name)
-    return SoundfileSource(file, name)
+            return ogg_source(file, name, begin, size)
+        except UnreadCodecError as error:
+            return _other_source(file, name, size, error)
+    elif not looks_known(start) and find_frames(file, 0, size, size if begin else _SEARCHED) is not None:
+        return mpeg_source(file, name, size)
+    return _other_source(file, name, size, None)
+
+
+def _pcm_source(file: IO[bytes], name: str, begin: int, size: int, ignore_length: bool) -> Source:
+    """A PCM file, and the recordings that follow in it."""
+
+    def parts() -> Iterator[Source]:
+        at: int | None = begin
+        while at is not None:
+            file.seek(at)
+            reader = head_reader(file.read(12))
+            if reader is None:
+                raise AudioError(f"{name}: a recording in another format begins at byte {at:,}")
+            file.seek(at)
+            head = reader(file, name, size - at)
+            file.seek(at + head.data_start)
+            part = PcmSource(file, name, head, begin=at, file_size=size, ignore_length=ignore_length)
+            yield part
+            at = part.following
+
+    every = parts()
+    first = next(every)
+    assert isinstance(first, PcmSource)
+    return first if first.following is None else ChainSource(name, chain([first], every))
+
+
+def _other_source(file: IO[bytes], name: str, size: int, known: UnreadCodecError | None) -> Source:
+    """What libsndfile reads (unless it is `known` not to), else what ffmpeg reads where it is installed."""
+    if known is None:
+        try:
+            return SoundfileSource(Pieces(file, [(0, size)]), name)
+        except AudioError as error:
+            refused: AudioError = error
+    else:
+        refused = known
+    if installed():
+        with suppress(AudioError):
+            return FfmpegSource(file, name)
+        raise refused
+    raise AudioError(f"{refused}; with the program ffmpeg on the PATH rvq reads more formats")
+
+
+def _at(file: IO[bytes], position: int, n: int) -> bytes:
+    file.seek(position)
+    return file.read(n)
 
 
 class _Remembering:
@@ -162,21 +250,29 @@ class _Remembering:
         return data
 
 
-def _from_pipe(pipe: IO[bytes], name: str) -> Source:
+def _from_pipe(pipe: IO[bytes], name: str, ignore_length: bool) -> tuple[Source, IO[bytes]]:
     start = pipe.read(12)
     if not start:
         raise AudioError(f"{name}: is empty")
-    if is_wav(start):
-        head = _Remembering(pipe, start)
+    reader = head_reader(start)
+    if reader is not None:
+        begun = _Remembering(pipe, start)
         try:
-            return wav_source(head, pipe, name, None)
-        except WavCodingError:
-            if len(head.kept) > _KEPT:
+            return PcmSource(pipe, name, reader(begun, name, None), ignore_length=ignore_length), pipe
+        except CodingError:
+            if len(begun.kept) > _KEPT:
                 raise
-            start = head.kept
-    elif not start.startswith(_SPOOLED) and not (start[0] == 0xFF and start[1:2] >= b"\xe0"):
-        raise AudioError(f"{name}: not audio that rvq reads ({READABLE}); headerless PCM needs --raw")
-    return SoundfileSource(_spool(start, pipe, name), name)
+            start = begun.kept
+    elif not start.startswith(_SPOOLED) and not looks_known(start):
+        start += pipe.read(_SEARCHED)
+        if find_frames(io.BytesIO(start), 0, len(start), len(start)) is None:
+            raise AudioError(f"{name}: not audio that rvq reads ({READABLE}); headerless PCM needs --raw")
+    spooled = _spool(start, pipe, name)
+    try:
+        return _from_file(spooled, name, os.fstat(spooled.fileno()).st_size, ignore_length), spooled
+    except BaseException:
+        spooled.close()
+        raise
 
 
 def _spool(start: bytes, pipe: IO[bytes], name: str) -> IO[bytes]:

@@ -9,7 +9,7 @@ import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,13 @@ _APPLE_LABELS = {
     "L": 1, "R": 2, "C": 3, "LFE": 4, "Ls": 5, "Rs": 6, "Lc": 7, "Rc": 8, "Cs": 9, "Lsd": 10, "Rsd": 11, "Ts": 12,
     "Vhl": 13, "Vhc": 14, "Vhr": 15, "Rls": 33, "Rrs": 34, "Lw": 35, "Rw": 36,
 }  # fmt: skip
+
+
+class File(Protocol):
+    """What is read here: a file, or `Pieces`."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+    def read(self, n: int, /) -> bytes: ...
 
 
 _LAVF = re.compile(rb"Lavf(\d+)")
@@ -160,7 +167,7 @@ def of_vorbis(channels: int) -> Layout:
     return of_places([speakers.PLACES.index(place) for place in _VORBIS[channels].split()])
 
 
-def read_layout(file: IO[bytes], channels: int) -> Layout:
+def read_layout(file: File, channels: int) -> Layout:
     """The layout that a file says, `file` being seekable and left anywhere; the usual one for other formats.
 
     What is broken counts as not said: whether the audio is sound is not for this function to say.
@@ -178,9 +185,9 @@ def read_layout(file: IO[bytes], channels: int) -> Layout:
             return _ogg_layout(file, channels)
         if start[:4] == b"caff":
             info = _chunk(_caf_chunks(file), file, b"info")
-            return _apple_layout(_chunk(_caf_chunks(file), file, b"chan"), channels, info)
+            return apple_layout(_chunk(_caf_chunks(file), file, b"chan"), channels, info)
         if start[:4] == b"FORM":
-            return _apple_layout(_chunk(_aiff_chunks(file), file, b"CHAN"), channels)
+            return apple_layout(_chunk(_aiff_chunks(file), file, b"CHAN"), channels)
     except (struct.error, OSError, OverflowError, ValueError):
         pass
     return unsaid(channels)
@@ -193,7 +200,7 @@ def mask_of_fmt(body: bytes, order: str = "<") -> int | None:
     return int(struct.unpack_from(order + "I", body, 20)[0])
 
 
-def _chunk(chunks: Iterator[tuple[bytes, int]], file: IO[bytes], name: bytes) -> bytes:
+def _chunk(chunks: Iterator[tuple[bytes, int]], file: File, name: bytes) -> bytes:
     """The body of the first chunk of that name, b"" where there is none; `file` stands at each in turn."""
     for _, (chunk, size) in zip(range(MAX_CHUNKS), chunks, strict=False):
         if chunk == name:
@@ -201,15 +208,15 @@ def _chunk(chunks: Iterator[tuple[bytes, int]], file: IO[bytes], name: bytes) ->
     return b""
 
 
-def _wav_mask(file: IO[bytes], order: str) -> int | None:
+def _wav_mask(file: File, order: str) -> int | None:
     return mask_of_fmt(_chunk(_iff_chunks(file, order), file, b"fmt "), order)
 
 
-def _aiff_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+def _aiff_chunks(file: File) -> Iterator[tuple[bytes, int]]:
     return _iff_chunks(file, ">")
 
 
-def _iff_chunks(file: IO[bytes], order: str) -> Iterator[tuple[bytes, int]]:
+def _iff_chunks(file: File, order: str) -> Iterator[tuple[bytes, int]]:
     position = 12
     while True:
         file.seek(position)
@@ -221,7 +228,7 @@ def _iff_chunks(file: IO[bytes], order: str) -> Iterator[tuple[bytes, int]]:
         position += 8 + size + (size & 1)
 
 
-def _w64_mask(file: IO[bytes]) -> int | None:
+def _w64_mask(file: File) -> int | None:
     def chunks() -> Iterator[tuple[bytes, int]]:
         position = 40
         while True:
@@ -238,7 +245,7 @@ def _w64_mask(file: IO[bytes]) -> int | None:
     return mask_of_fmt(_chunk(chunks(), file, b"fmt "))
 
 
-def _caf_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+def _caf_chunks(file: File) -> Iterator[tuple[bytes, int]]:
     position = 8
     while True:
         file.seek(position)
@@ -252,7 +259,7 @@ def _caf_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
         position += 12 + size
 
 
-def _flac_mask(file: IO[bytes], position: int) -> int | None:
+def _flac_mask(file: File, position: int) -> int | None:
     while True:
         file.seek(position)
         head = file.read(4)
@@ -271,7 +278,7 @@ def _mask_in(comments: bytes) -> int | None:
     return int(found[1], 16) if found else None
 
 
-def _ogg_layout(file: IO[bytes], channels: int) -> Layout:
+def _ogg_layout(file: File, channels: int) -> Layout:
     file.seek(0)
     page = file.read(_MAX_START)
     packet = page[27 + sum(page[26:27]) :]
@@ -283,8 +290,18 @@ def _ogg_layout(file: IO[bytes], channels: int) -> Layout:
     return of_vorbis(channels)
 
 
-def _apple_layout(body: bytes, channels: int, info: bytes = b"") -> Layout:
-    """info: of a CAF, where the program that wrote it may stand."""
+def apple_layout(body: bytes, channels: int, info: bytes = b"") -> Layout:
+    """What the body of a CAF's 'chan' or an AIFF's 'CHAN' chunk says, b"" for none.
+
+    info: the body of a CAF's 'info' chunk, where the program that wrote it may stand.
+    """
+    try:
+        return _apple_layout(body, channels, info)
+    except struct.error:
+        return unsaid(channels)
+
+
+def _apple_layout(body: bytes, channels: int, info: bytes) -> Layout:
     if not body:
         return unsaid(channels)
     tag, bitmap, count = struct.unpack_from(">III", body)

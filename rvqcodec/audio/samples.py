@@ -6,6 +6,7 @@ rule. (libsndfile itself, with clipping on, rounds down, which is off by half a 
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ from rvqcodec.errors import AudioError
 MAX_CHANNELS = 8
 
 # Bytes per sample of every encoding that we read or write ourselves; the names are libsndfile's.
-WIDTH = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+WIDTH = {
+    "PCM_U8": 1, "PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ALAW": 1, "ULAW": 1,
+}  # fmt: skip
 
 
 def check_rate_and_channels(name: str, sample_rate: int, channels: int) -> None:
@@ -46,28 +49,52 @@ class RawFormat:
         return RAW_FORMATS[self.sample_format]
 
 
-def decode(data: bytes, encoding: str, channels: int) -> NDArray[np.float32]:
-    """Interleaved bytes (whole sample frames) to float32 [channels, n], integers scaled to -1 <= x < 1."""
+def decode(data: bytes, encoding: str, channels: int, order: str = "<") -> NDArray[np.float32]:
+    """Interleaved bytes (whole sample frames) to float32 [channels, n], integers scaled to -1 <= x < 1.
+
+    order: "<" for little-endian samples, ">" for big-endian ones.
+    """
+    values: NDArray[np.float32]
     if encoding == "PCM_U8":
-        values = (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
+        values = (np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(128)) * np.float32(2**-7)
+    elif encoding == "PCM_S8":
+        values = np.frombuffer(data, np.int8) * np.float32(2**-7)
+    elif encoding in ("ALAW", "ULAW"):
+        values = _companded(encoding)[np.frombuffer(data, np.uint8)]
     elif encoding == "PCM_16":
-        values = np.frombuffer(data, "<i2") * np.float32(2**-15)
+        values = np.frombuffer(data, f"{order}i2") * np.float32(2**-15)
     elif encoding == "PCM_24":
         # Three bytes become the upper three of an int32: the sign comes out right, and float32 holds it
         # exactly.
         wide = np.zeros((len(data) // 3, 4), np.uint8)
-        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)[:, :: 1 if order == "<" else -1]
         values = wide.view("<i4")[:, 0].astype(np.float32) * np.float32(2**-31)
     elif encoding == "PCM_32":
-        values = np.frombuffer(data, "<i4").astype(np.float32) * np.float32(2**-31)
+        values = np.frombuffer(data, f"{order}i4").astype(np.float32) * np.float32(2**-31)
     elif encoding == "FLOAT":
-        values = np.frombuffer(data, "<f4").astype(np.float32)
+        values = np.frombuffer(data, f"{order}f4").astype(np.float32)
     else:
         assert encoding == "DOUBLE", encoding
         with np.errstate(over="ignore", invalid="ignore"):
             # What is too large becomes infinite; AudioInput repairs that.
-            values = np.frombuffer(data, "<f8").astype(np.float32)
+            values = np.frombuffer(data, f"{order}f8").astype(np.float32)
     return np.ascontiguousarray(values.reshape(-1, channels).T, dtype=np.float32)
+
+
+@cache
+def _companded(encoding: str) -> NDArray[np.float32]:
+    """What each of the 256 bytes of ITU-T G.711 stands for."""
+    codes = np.arange(256)
+    if encoding == "ULAW":
+        bits = ~codes & 0xFF
+        size = ((2 * (bits & 15) + 33) << (bits >> 4 & 7)) - 33
+        values = np.where(bits & 0x80, -size, size) * 4
+    else:
+        bits = codes ^ 0x55
+        part, step = bits >> 4 & 7, 2 * (bits & 15) + 1
+        size = np.where(part == 0, step, (step + 32) << np.maximum(part - 1, 0))
+        values = np.where(bits & 0x80, size, -size) * 8
+    return (values * 2.0**-15).astype(np.float32)
 
 
 def quantize(samples: NDArray[np.float32], encoding: str) -> tuple[NDArray[np.generic], int]:

@@ -43,6 +43,7 @@ def sound_errors(name: str, *, writing: bool = False) -> Iterator[None]:
             raise AudioError(f"cannot write {name}: {text}") from error
         if error.code == _UNRECOGNISED:
             raise AudioError(f"{name}: not audio that rvq reads ({READABLE})") from error
-        if "possibly a pipe" in text:  # said of files that we have opened: the codec found no audio in it
+        # The first is said of files that we have opened: the codec found no audio in it.
+        if "possibly a pipe" in text or "file is malformed" in text:
             text = "damaged, or no audio in it"
         raise AudioError(f"{name}: cannot be read: {text}") from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rvqcodec.cli import streams
-from rvqcodec.cli.errors import guarded
+from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.names import check_target, result_name
 from rvqcodec.texts import printable
 
@@ -62,6 +62,9 @@ def compare(
     from rvqcodec.report.recording import make_alike, read_recording
 
     sources = [read_recording(name, device=device) for name in (reference, other)]
+    batch = Batch()
+    for loss in (line for source in sources for line in source.losses):
+        batch.fail(loss)
     a, b, notes = make_alike(*sources)
     seconds = min(a.seconds, b.seconds)
     names, absent = judged_metrics(seconds, fast=fast)
@@ -73,11 +76,13 @@ def compare(
     if as_json:
         recordings = dict(zip(("reference", "other"), map(_about, sources), strict=True))
         streams.show_json({**recordings, "figures": found.to_dict(), "notes": notes}, indent=2)
+        batch.finish()
         return
     for label, source in zip(("reference", "other"), sources, strict=True):
         streams.show(f"{label:<12}{_line(source)}")
     streams.show(*(f"{'note':<12}{note}" for note in notes), "")
     streams.show(*(f"{label:<26}{value}" for label, value in lines(found, absent)))
+    batch.finish()
 
 
 def judged_metrics(seconds: float, *, fast: bool, visqol: bool = True) -> tuple[list[str], dict[str, str]]:

@@ -55,6 +55,7 @@ from rvqcodec.types import Progress
     metavar="KEY=VALUE",
     help="Add a tag, or replace the input's; may be repeated. Tags of the input are kept.",
 )
+@options.IGNORE_LENGTH
 @click.option("--raw", is_flag=True, help="Inputs are headerless PCM; needs --rate and --channels.")
 @click.option("--rate", type=int, metavar="HZ", help="Sample rate of --raw input.")
 @click.option("--channels", type=int, metavar="N", help="Channels of --raw input.")
@@ -86,6 +87,7 @@ def encode(
     device: str,
     chunk: float | None,
     tags: tuple[str, ...],
+    ignore_length: bool,
     raw: bool,
     rate: int | None,
     channels: int | None,
@@ -101,8 +103,10 @@ def encode(
 ) -> None:
     """Encode audio to .rvq: song.wav becomes song.rvq beside it.
 
-    INPUT is WAV, FLAC, OGG, Opus, MP3, AIFF, AU or CAF, or - for stdin, whose result goes to stdout.
-    Several inputs give one result each; a bad one does not stop the others, and the exit code is then 1.
+    INPUT is WAV (also RF64, W64), FLAC, OGG (Vorbis, Opus, FLAC), MP3, AIFF, AU or CAF, or what the program ffmpeg
+    reads, where it is installed (AAC, ALAC, WMA, WavPack, Speex ...); or - for stdin, whose result goes to stdout.
+    Several inputs give one result each; a bad one does not stop the others, and the exit code is then 1. It is 1 also
+    where a part of an input could not be read, which a line on stderr tells.
     Nothing is overwritten without -f.
     """
     if bitrate is not None and codebooks is not None:
@@ -144,11 +148,11 @@ def encode(
             verify=verify,
             constant=constant,
             layout=layout,
+            ignore_length=ignore_length,
         )
         target = streams.stdout() if job.target == STREAM else job.target
         report = encode_file(job.source, target, wanted, force=force, progress=progress)
-        for warning in report.warnings:
-            streams.say(warning)
+        batch.tell(report.remarks)
         kbps = bitrates.format_kbps(8 * report.file_bytes / report.seconds) if report.n_samples else "empty"
         return f"{clock(report.seconds)}, {report.file_bytes:,} bytes, {kbps}"
 

@@ -5,11 +5,14 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from rvqcodec.cli.signals import SIGPIPE, end_by
 from rvqcodec.cli.streams import flush_stdout, say, silence_stdout
 from rvqcodec.errors import RvqError
+
+if TYPE_CHECKING:
+    from rvqcodec.codec import Remarks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,6 +102,15 @@ class Batch:
         """Tell of what was passed over by a rule; that is no failure."""
         if not self._quiet:
             say(message)
+
+    def tell(self, remarks: "Remarks") -> None:
+        """Print what is to be said about an input that was read: sound that was lost counts as a failure."""
+        for line in remarks.notes:
+            self.note(line)
+        for line in remarks.warnings:
+            say(line)
+        for line in remarks.losses:
+            self.fail(line)
 
     def finish(self) -> None:
         """End the run; `present` counts the results that were there already and were to be skipped."""

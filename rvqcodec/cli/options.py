@@ -24,6 +24,11 @@ SKIP_EXISTING = click.option(
 PRESERVE_MODTIME = click.option(
     "--preserve-modtime", is_flag=True, help="Give each result the time of modification of its input."
 )
+IGNORE_LENGTH = click.option(
+    "--ignore-length",
+    is_flag=True,
+    help="Take WAV, AIFF, AU, CAF and W64 to their end, whatever length their header states.",
+)
 RESULT = click.option(
     "-o",
     "--output",

@@ -9,7 +9,7 @@ import click
 
 from rvqcodec.cli import options, streams
 from rvqcodec.cli.compare import judged_metrics
-from rvqcodec.cli.errors import guarded
+from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.names import check_target
 from rvqcodec.cli.progress import Bar
 from rvqcodec.files import is_special, temporary_folder
@@ -72,6 +72,9 @@ def roundtrip(
     original = read_recording(source, device=device)
     if original.coded:
         raise AudioError(f"{source}: is an .rvq file already; give the audio it was made from")
+    batch = Batch()
+    for loss in original.losses:
+        batch.fail(loss)
     if asked is None:
         from rvqcodec.codes.bitrate import usual
         from rvqcodec.models import cards
@@ -84,6 +87,7 @@ def roundtrip(
         streams.show_json([asdict(row) for row in run.rows], indent=2)
     else:
         streams.show(*_table(run).splitlines())
+    batch.finish()
 
 
 def _measure(

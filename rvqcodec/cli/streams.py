@@ -8,6 +8,7 @@ import sys
 from typing import Any, BinaryIO
 
 from rvqcodec.errors import RvqError
+from rvqcodec.foreign import LOCK
 from rvqcodec.texts import printable, valid
 
 STREAM = "-"  # the name of stdin among inputs, of stdout among results
@@ -22,7 +23,7 @@ def say(message: str, *, prefix: str = "rvq: ") -> None:
     """One line on stderr; control characters are shown escaped, and a closed stderr is no error."""
     if sys.stderr is None:
         return
-    with contextlib.suppress(OSError, ValueError), _tqdm_paused():
+    with LOCK, contextlib.suppress(OSError, ValueError), _tqdm_paused():
         print(f"{prefix}{printable(message)}", file=sys.stderr, flush=True)
 
 

@@ -65,6 +65,7 @@ def tokens() -> None:
 @options.mono("For audio: ")
 @click.option("--constant", is_flag=True, help="For audio: give every frame the same number of codes.")
 @click.option("--model", metavar="ID", help="For audio: model to use (see `rvq models`).")
+@options.IGNORE_LENGTH
 @options.DEVICE
 @options.recursive("audio and .rvq")
 @options.PRESERVE_MODTIME
@@ -83,6 +84,7 @@ def encode(
     mono: bool,
     constant: bool,
     model: str | None,
+    ignore_length: bool,
     device: str,
     recursive: bool,
     preserve_modtime: bool,
@@ -112,12 +114,25 @@ def encode(
     def run(job: Job, progress: Progress) -> str:
         source = _reread(job.source)
         if _is_rvq(source):
-            if bitrate or codebooks or mono or constant or model:
-                raise RvqError("-b, -q, --mono, --constant, --model are for audio; use rvq trim on an .rvq file first")
+            if bitrate or codebooks or mono or constant or model or ignore_length:
+                raise RvqError(
+                    "-b, -q, --mono, --constant, --ignore-length, --model are for audio; use rvq trim on .rvq first"
+                )
             with reading(source) as file:
                 codes = Codes.read(file)
         else:
-            codes = _codes_of_audio(source, bits, codebooks, mono, constant, model, device, progress)
+            codes = _codes_of_audio(
+                source,
+                bits,
+                codebooks,
+                mono,
+                constant,
+                model,
+                device,
+                ignore_length,
+                progress,
+                batch,
+            )
         layout = layout_of(codes, pattern, boundaries=boundaries)
         with writing(job, force=force) as out:
             flows = job.target == STREAM or is_special(job.target)
@@ -255,14 +270,23 @@ def _codes_of_audio(
     constant: bool,
     model: str | None,
     device: str,
+    ignore_length: bool,
     progress: Progress,
+    batch: Batch,
 ) -> Codes:
     from rvqcodec.codec import EncodeOptions, encode_codes
 
-    wanted = EncodeOptions(bitrate=bits, n_q=codebooks, mono=mono, constant=constant, model=model, device=device)
-    codes, warnings = encode_codes(source, wanted, progress=progress)
-    for warning in warnings:
-        streams.say(warning)
+    wanted = EncodeOptions(
+        bitrate=bits,
+        n_q=codebooks,
+        mono=mono,
+        constant=constant,
+        model=model,
+        device=device,
+        ignore_length=ignore_length,
+    )
+    codes, remarks = encode_codes(source, wanted, progress=progress)
+    batch.tell(remarks)
     return codes
 
 

@@ -2,13 +2,14 @@
 
 from rvqcodec.codec.decoding import decode_file
 from rvqcodec.codec.encoding import encode_codes, encode_file
-from rvqcodec.codec.options import DecodeOptions, DecodeReport, EncodeOptions, EncodeReport
+from rvqcodec.codec.options import DecodeOptions, DecodeReport, EncodeOptions, EncodeReport, Remarks
 
 __all__ = [
     "DecodeOptions",
     "DecodeReport",
     "EncodeOptions",
     "EncodeReport",
+    "Remarks",
     "decode_file",
     "encode_codes",
     "encode_file",

@@ -14,7 +14,7 @@ from rvqcodec.audio import AudioInput, Resampler, open_input
 from rvqcodec.codec.channels import Mix
 from rvqcodec.codec.chunker import Chunker
 from rvqcodec.codec.offset import Offset
-from rvqcodec.codec.options import EncodeOptions, EncodeReport
+from rvqcodec.codec.options import EncodeOptions, EncodeReport, Remarks
 from rvqcodec.codec.turning import Turner
 from rvqcodec.codes import bitrate
 from rvqcodec.codes.grid import Codes
@@ -50,7 +50,7 @@ def encode_file(
     `progress` is called with the seconds read so far and, where known, in all; what it raises ends the run.
     Errors: RvqError, OSError.
     """
-    with open_input(source, options.raw, options.layout) as audio:
+    with open_input(source, options.raw, options.layout, ignore_length=options.ignore_length) as audio:
         if not isinstance(target, (str, Path)):
             return _encode(audio, target, options, progress)[0]
         with files.replacing(target, force=force) as sink:
@@ -62,13 +62,13 @@ def encode_file(
 
 def encode_codes(
     source: str | Path, options: EncodeOptions, *, progress: Progress | None = None
-) -> tuple[Codes, tuple[str, ...]]:
-    """The codes of one recording ("-": stdin), and warnings; otherwise as `encode_file`."""
-    with open_input(source, options.raw, options.layout) as audio:
+) -> tuple[Codes, Remarks]:
+    """The codes of one recording ("-": stdin), and what is to be said about it; otherwise as `encode_file`."""
+    with open_input(source, options.raw, options.layout, ignore_length=options.ignore_length) as audio:
         model, header = _begin(audio, options)
         chunks = list(_chunks(audio, model, header, options, progress))
-        _note_repairs(audio)
-        return Codes.from_chunks(replace(header, n_samples=audio.samples_read), chunks), tuple(audio.warnings)
+        remarks = _remarks(audio)
+        return Codes.from_chunks(replace(header, n_samples=audio.samples_read), chunks), remarks
 
 
 def _encode(
@@ -86,14 +86,13 @@ def _encode(
             _digest(digest, chunk)
     writer.close(audio.samples_read)
     sink.flush()
-    _note_repairs(audio)
     report = EncodeReport(
         audio.sample_rate,
         header.channels,
         audio.samples_read,
         writer.payload_bytes,
         writer.total_bytes,
-        tuple(audio.warnings),
+        _remarks(audio),
     )
     return report, digest
 
@@ -220,9 +219,11 @@ def _tags(audio: AudioInput, own: tuple[tuple[str, str], ...]) -> tuple[tuple[st
     return kept
 
 
-def _note_repairs(audio: AudioInput) -> None:
+def _remarks(audio: AudioInput) -> Remarks:
+    """All that is to be said about an input that was read to its end."""
     if audio.repaired:
         audio.warnings.append(f"{audio.name}: {audio.repaired:,} samples were NaN, infinite or absurd: repaired")
+    return Remarks(tuple(audio.losses), tuple(audio.warnings), tuple(audio.notes))
 
 
 def _note_cancelling(audio: AudioInput, mix: Mix) -> None:

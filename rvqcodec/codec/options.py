@@ -12,6 +12,7 @@ class EncodeOptions:
     are added to the input's, or replace them. raw: the input's bytes are headerless PCM. verify: read back and compare
     what was written. constant: every frame of a chunk has the same number of codes, instead of more where more is
     heard. layout: of the input's channels, in place of what it says (`speakers.parse`).
+    ignore_length: take all that stands behind the head of a PCM file as samples, whatever length it announces.
     """
 
     bitrate: int | None = None
@@ -25,18 +26,30 @@ class EncodeOptions:
     verify: bool = False
     constant: bool = False
     layout: str | None = None
+    ignore_length: bool = False
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """Lines for the user about an input, each with its name: `losses` say which sound was not read, `warnings` what
+    is odd, `notes` what is left out by rule.
+    """
+
+    losses: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class EncodeReport:
-    """What was done: samples per channel at `sample_rate`, bytes of codes and of the whole file, warnings."""
+    """What was done: samples per channel at `sample_rate`, bytes of codes and of the whole file, remarks."""
 
     sample_rate: int
     channels: int
     n_samples: int
     payload_bytes: int
     file_bytes: int
-    warnings: tuple[str, ...]
+    remarks: Remarks
 
     @property
     def seconds(self) -> float:

@@ -32,6 +32,7 @@ class Sound:
     layout: int
     file_bytes: int | None = None
     coded: bool = False  # was an `.rvq` file
+    losses: tuple[str, ...] = ()  # lines about sound that was not read
 
     @property
     def channels(self) -> int:
@@ -78,7 +79,8 @@ def _samples(path: str, name: str, file_bytes: int) -> Sound:
 
     with open_input(path, name=name) as audio:
         samples = _whole(audio.blocks(audio.sample_rate), name, audio.sample_rate)
-        return Sound(name, samples, audio.sample_rate, audio.layout.speakers, file_bytes)
+        speakers, losses = audio.layout.speakers, tuple(audio.losses)
+        return Sound(name, samples, audio.sample_rate, speakers, file_bytes, losses=losses)
 
 
 def _whole(blocks: Iterable[Samples], name: str, sample_rate: int) -> Samples:

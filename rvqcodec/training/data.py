@@ -75,7 +75,7 @@ def build_cache(
         target = cache / f"{source.relative_to(folder).as_posix().replace('/', '+')}.{sample_rate}.npy"
         if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
             try:
-                samples = decode(source, sample_rate)
+                samples = decode(source, sample_rate, warn=warn)
             except AudioError as error:
                 warn(f"{error}; left out")
                 continue
@@ -87,12 +87,17 @@ def build_cache(
     return arrays
 
 
-def decode(source: Path, sample_rate: int) -> npt.NDArray[np.int16]:
-    """A file as int16 [1 or 2, n] at `sample_rate`; channels beyond the second are left out."""
+def decode(source: Path, sample_rate: int, *, warn: Callable[[str], None] = lambda line: None) -> npt.NDArray[np.int16]:
+    """A file as int16 [1 or 2, n] at `sample_rate`; channels beyond the second are left out.
+
+    warn: told of sound that was not read.
+    """
     with open_input(str(source)) as audio:
         kept = min(audio.channels, 2)
         resampler = Resampler(audio.sample_rate, sample_rate, kept)
         parts = [as_int16(resampler.push(block[:kept])) for block in audio.blocks(1 << 18)]
+        for loss in audio.losses:
+            warn(loss)
         return np.concatenate([*parts, as_int16(resampler.flush())], 1)
 
 
