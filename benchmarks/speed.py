@@ -266,12 +266,12 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
 def count_operations(device: str) -> dict[str, float]:
     """Floating-point operations of matrix products and convolutions (two a multiply-add), as torch counts them, that
     the network takes for one channel and second of audio at BITRATE."""
+    from rvqcodec.models.rvq44.workers import one_core_each
     from torch.utils.flop_counter import FlopCounterMode
 
     from rvqcodec.codes.bitrate import total_n_q
     from rvqcodec.models import loading
     from rvqcodec.models.rvq44.encoder import WINDOW
-    from rvqcodec.models.rvq44.workers import one_core_each
 
     model = loading.load(None, device)
     n_q, windows = total_n_q(BITRATE, 1, model.facts), 4

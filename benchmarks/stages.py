@@ -14,8 +14,8 @@ from rvqcodec.container import Reader, Writer
 from rvqcodec.models.rvq44.decoder import StreamDecoder
 from rvqcodec.models.rvq44.encoder import StreamEncoder
 from rvqcodec.models.rvq44.network import Network
-from rvqcodec.models.rvq44.quantize import LatentQuantizer
-from rvqcodec.models.rvq44.search import Search
+from rvqcodec.models.rvq44.network.quantize import LatentQuantizer
+from rvqcodec.models.rvq44.network.search import Search
 from rvqcodec.report.run import table
 
 REST = "the rest"
@@ -111,9 +111,8 @@ def print_stages(name: str, work: Callable[[], Any], found: dict[str, Any]) -> N
 
 def print_profile(name: str, work: Callable[[], Any]) -> None:
     """The network's operations that take most of the time, on one thread: the profiler sees no other."""
-    from torch.profiler import ProfilerActivity, profile
-
     from rvqcodec.models.rvq44.workers import one_core_each
+    from torch.profiler import ProfilerActivity, profile
 
     start = time.process_time()
     with one_core_each(), profile(activities=[ProfilerActivity.CPU]) as seen:

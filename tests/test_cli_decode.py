@@ -217,16 +217,6 @@ def test_a_part_is_the_part_of_the_whole(
     assert np.abs(samples - whole[:, first:last]).max(initial=0) <= 1.01 / 32768
 
 
-def test_precision(song: Path, tmp_path: Path, invoke: Invoke) -> None:
-    found = {}
-    for precision in ("float32", "bf16"):
-        out = tmp_path / f"{precision}.wav"
-        assert invoke("decode", song, "--precision", precision, "--subtype", "FLOAT", "-o", out).code == 0
-        found[precision] = read_audio(out)[0]
-    difference = found["bf16"] - found["float32"]
-    assert 0 < (difference**2).sum() < 1e-4 * (found["float32"] ** 2).sum()
-
-
 def test_a_part_at_another_rate(song: Path, tmp_path: Path, invoke: Invoke) -> None:
     assert invoke("decode", song, "-o", tmp_path / "all.wav", "--rate", 48000).code == 0
     part = tmp_path / "part.wav"

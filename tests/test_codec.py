@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tinycodec
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rvqfiles import make_header
 
-from rvqcodec.api.live import Decoder
 from rvqcodec.audio import AudioInput
 from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file
 from rvqcodec.codec.chunker import Chunker, allocate, audible
@@ -23,10 +21,7 @@ from rvqcodec.container import Chunk, Writer, allocation
 from rvqcodec.container.allocation import MAX_WEIGHT
 from rvqcodec.errors import AudioError, BitrateError
 from rvqcodec.models import loading
-from rvqcodec.models.rvq44 import decoder as decoders
-from rvqcodec.models.rvq44.decoder import takes_bf16
 
-CPU = torch.device("cpu")
 CUTS = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -244,67 +239,3 @@ def test_nothing_is_left_of_a_run_that_ends_early(clip: Path, monkeypatch: pytes
         encode_file(clip, clip.with_suffix(".rvq"), EncodeOptions(), progress=stop if failing == "user" else None)
     assert threading.active_count() == before
     assert [path.name for path in clip.parent.iterdir()] == [clip.name]
-
-
-PROCESSOR = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-
-
-@pytest.fixture
-def undecided() -> Iterator[None]:
-    """What the processor has is found out anew, in the test and after it."""
-    decoders.processor_has_bf16.cache_clear()
-    yield
-    decoders.processor_has_bf16.cache_clear()
-
-
-@pytest.mark.usefixtures("undecided")
-@pytest.mark.parametrize(("amx", "avx512"), [(False, False), (True, False), (False, True), (None, None)])
-def test_auto_is_bf16_where_the_processor_has_it(
-    monkeypatch: pytest.MonkeyPatch, amx: bool | None, avx512: bool | None
-) -> None:
-    """None: a torch that cannot tell."""
-    asked = []
-    for name, has in zip(PROCESSOR, (amx, avx512), strict=True):
-        if has is None:
-            monkeypatch.delattr(torch.cpu, name, raising=False)
-        else:
-            monkeypatch.setattr(torch.cpu, name, lambda has=has: asked.append(has) or has, raising=False)
-    for _ in range(3):
-        assert takes_bf16("auto", CPU) == bool(amx or avx512)
-        assert takes_bf16("bf16", CPU)
-        assert not takes_bf16("float32", CPU)
-    assert len(asked) <= len(PROCESSOR), "decided once"
-
-
-@pytest.mark.usefixtures("undecided")
-def test_precision(stereo: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forced either way; auto is one of the two; pushed by hand it is the same; the codes never depend on it."""
-    model = loading.load(None, "cpu")
-    head = header_of(model.facts, EncodeOptions(), 44100, 2, 20000, ())
-    encoder, file = Encoder(model, head), tmp_path / "a.rvq"
-    chunks = [*encoder.push(stereo[:, :20000]), *encoder.flush()]
-    with file.open("wb") as sink:
-        writer = Writer(sink, head)
-        for chunk in chunks:
-            writer.write_chunk(chunk)
-        writer.close(20000)
-
-    def decoded(precision: str) -> NDArray[np.float32]:
-        options = DecodeOptions(precision=precision, device="cpu", subtype="f32le", format="raw")
-        decode_file(file, tmp_path / "a.raw", options, force=True)
-        return np.fromfile(tmp_path / "a.raw", np.float32).reshape(-1, 2).T
-
-    exact, near = decoded("float32"), decoded("bf16")
-    assert 0 < np.square(near - exact).sum() < 1e-5 * np.square(exact).sum()
-    for has, expected in ((False, exact), (True, near)):
-        decoders.processor_has_bf16.cache_clear()
-        for name in PROCESSOR:
-            monkeypatch.setattr(torch.cpu, name, lambda has=has: has, raising=False)
-        np.testing.assert_array_equal(decoded("auto"), expected)
-        live = Decoder(model, head)
-        parts = [live.push(chunk) for chunk in chunks]
-        np.testing.assert_array_equal(np.concatenate([*parts, live.flush()], 1), expected)
-        again = Encoder(model, head)
-        same = [*again.push(stereo[:, :20000]), *again.flush()]
-        for one, other in zip(same, chunks, strict=True):
-            assert [codes.tolist() for codes in one.codes] == [codes.tolist() for codes in other.codes]

@@ -49,7 +49,7 @@ def encoded(model: Model, samples: Samples) -> Codes:
 
 
 def decoded(model: Model, codes: Codes) -> Samples:
-    decoder = model.decoder(len(codes), paired=len(codes) == 2, precision="float32")
+    decoder = model.decoder(len(codes), paired=len(codes) == 2)
     return np.concatenate([decoder.push(codes, codes.shape[1], more=True), decoder.flush()], axis=1)
 
 

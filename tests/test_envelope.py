@@ -4,8 +4,15 @@ import tinycodec
 import torch
 
 from rvqcodec.models.rvq44.config import NEW
-from rvqcodec.models.rvq44.envelope import LESS_QUIET, MOST_LOUD, MOST_PROMINENT, Emphasis, by_sub_frame, on_steps
 from rvqcodec.models.rvq44.network import Network
+from rvqcodec.models.rvq44.network.envelope import (
+    LESS_QUIET,
+    MOST_LOUD,
+    MOST_PROMINENT,
+    Emphasis,
+    by_sub_frame,
+    on_steps,
+)
 
 
 def test_what_is_loudest_is_coded_first() -> None:

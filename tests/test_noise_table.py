@@ -2,14 +2,15 @@
 
 import torch
 
-from rvqcodec.models.rvq44.layers import MDCT, position_noise
+from rvqcodec.models.rvq44.network.layers import MDCT
+from rvqcodec.models.rvq44.tables import position_noise
 from rvqcodec.training.noise_table import at_unit_variance, flat_noise, fluctuation, sound
 
 RATE = 44100
 
 
 def test_it_fluctuates_less_and_stays_noise() -> None:
-    start = position_noise(16, 588).sign()
+    start = torch.from_numpy(position_noise(16, 588)).sign()
     made = flat_noise(start, RATE, steps=40)
     assert made.shape == start.shape
     assert abs(float(made.square().mean()) - 1) < 1e-4

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import rvqcodec
+from rvqcodec.models import cards, loading
+from rvqcodec.models.rvq44.config import NEW
 from rvqcodec.models.rvq44.decoder import StreamDecoder
 from rvqcodec.models.rvq44.encoder import WINDOW, StreamEncoder
 from rvqcodec.models.rvq44.network import Network
+from rvqcodec.models.rvq44.network.engine import network_of
 
 RATE, HOP, FRAMES = 44100, 1176, 2 * WINDOW + 9
 N_Q = tinycodec.CONFIG.max_n_q
@@ -25,7 +28,7 @@ Codes = NDArray[np.uint16]
 
 def encode(samples: Samples, cuts: Sequence[int] = (), n_q: NDArray[np.integer] | None = None) -> Codes:
     """All codes of a recording pushed in the pieces between `cuts`; n_q [C, T] (None: all)."""
-    encoder = StreamEncoder(tinycodec.shared(), len(samples))
+    encoder = StreamEncoder(tinycodec.engine(), len(samples))
     for piece in np.split(samples, sorted(cuts), 1):
         encoder.push(piece)
     encoder.flush()
@@ -34,7 +37,7 @@ def encode(samples: Samples, cuts: Sequence[int] = (), n_q: NDArray[np.integer] 
 
 def decode(codes: Codes, n_q: NDArray[np.integer] | int = N_Q, cuts: Sequence[int] = ()) -> Samples:
     """All raw samples of codes [C, K, T] pushed in the pieces between `cuts`; n_q a number or [C, T]."""
-    decoder = StreamDecoder(tinycodec.shared(), len(codes))
+    decoder = StreamDecoder(tinycodec.engine(), len(codes))
     counts = np.broadcast_to(n_q, (len(codes), codes.shape[2]))
     pieces = zip(np.split(codes, sorted(cuts), 2), np.split(counts, sorted(cuts), 1), strict=True)
     return np.concatenate([*(decoder.push(*piece) for piece in pieces), decoder.flush()], 1)
@@ -44,7 +47,7 @@ def onsets(codes: Codes, n_q: NDArray[np.integer] | int = N_Q) -> NDArray[np.int
     """What a decoder takes for onsets [C, T]: their codes and 1, or 0."""
     counts = np.broadcast_to(n_q, (len(codes), codes.shape[2])).astype(np.int64)
     found: NDArray[np.int64] = (
-        tinycodec.shared().dequantize(torch.from_numpy(codes.astype(np.int64)), torch.from_numpy(counts))[2].numpy()
+        tinycodec.shared().dequantize(torch.from_numpy(codes.astype(np.int64)), torch.from_numpy(counts)).onset.numpy()
     )
     return found
 
@@ -165,13 +168,13 @@ def test_what_has_no_codes_is_no_silence_before_an_onset(attacks: Samples, codes
 def test_a_part_that_begins_with_an_onset_is_no_louder(codes: Codes, decoded: Samples) -> None:
     """Nothing says that its first frame has one: once its code was read as one of the waveform's."""
     for frame in np.flatnonzero((onsets(codes) > 0).all(0)):
-        decoder = StreamDecoder(tinycodec.shared(), 2, start_frame=int(frame))
+        decoder = StreamDecoder(tinycodec.engine(), 2, start_frame=int(frame))
         part = np.concatenate([decoder.push(codes[..., frame:], N_Q), decoder.flush()], 1)
         zeros = np.zeros_like(codes[..., :1])
         first = np.concatenate([codes[:, :SPLIT, frame : frame + 1], zeros[:, SPLIT:]], 1)
         n_q = np.full((2, codes.shape[2] - frame), N_Q)
         n_q[:, 0] = SPLIT
-        decoder = StreamDecoder(tinycodec.shared(), 2, start_frame=int(frame))
+        decoder = StreamDecoder(tinycodec.engine(), 2, start_frame=int(frame))
         other = decoder.push(np.concatenate([first, codes[..., frame + 1 :]], 2), n_q)
         np.testing.assert_array_equal(part, np.concatenate([other, decoder.flush()], 1))
         assert np.abs(part[:, :HOP]).max() < 2 * np.abs(decoded).max()
@@ -256,7 +259,7 @@ def test_attacks_have_onsets_at_every_bitrate(bursts: tuple[Samples, list[int]],
         codes[0] = some.codes[0].clip(0)
         n_q = np.concatenate([chunk.n_q for chunk in some.chunks()], 1).astype(np.int64)
         codes[0] *= np.arange(codes.shape[1])[:, None] < n_q
-        found.append((network.dequantize(torch.from_numpy(codes), torch.from_numpy(n_q))[2].numpy(), n_q, codes))
+        found.append((network.dequantize(torch.from_numpy(codes), torch.from_numpy(n_q)).onset.numpy(), n_q, codes))
     (high, _, all_codes), (some, few, codes) = found
     frames = (np.array(bursts[1]) + 588) // HOP
     assert all((high[0, [f - 1, f, f + 1]] > 0).any() for f in frames)
@@ -267,6 +270,4 @@ def test_attacks_have_onsets_at_every_bitrate(bursts: tuple[Samples, list[int]],
 
 def shipped() -> Network:
     """The network of the newest model that a checkout carries."""
-    from test_golden import shipped
-
-    return shipped()
+    return network_of(NEW, loading.verified_tensors(cards.find()))

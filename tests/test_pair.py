@@ -31,7 +31,7 @@ def all_of(chunks: list[Chunk]) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
 
 def decoded(codes: NDArray[np.uint16], n_q: NDArray[np.int64], cuts: list[int] = [], start: int = 0) -> Samples:  # noqa: B006
     """All samples that the model makes of codes in pieces."""
-    decoder = tinypair.model().decoder(2, paired=True, start_frame=start, precision="float32")
+    decoder = tinypair.model().decoder(2, paired=True, start_frame=start)
     at = sorted(c % (codes.shape[2] + 1) for c in cuts)
     pieces = zip(np.split(codes, at, 2), np.split(n_q, at, 1), strict=True)
     return np.concatenate([*(decoder.push(*piece) for piece in pieces), decoder.flush()], 1)

@@ -34,7 +34,7 @@ def through(samples: Samples, total: int = TOTAL) -> tuple[Samples, NDArray[np.i
     """What a file keeps of samples [C, n] at 44.1 kHz, and n_q [C, T]."""
     facts, n = model().facts, samples.shape[1]
     header = Header.of(facts, sample_rate=44100, channels=len(samples), total_n_q=total, n_samples=n)
-    encoder, decoder = Encoder(model(), header), Decoder(model(), header, Span(header), precision="float32")
+    encoder, decoder = Encoder(model(), header), Decoder(model(), header, Span(header))
     chunks = [*encoder.push(samples, more=True), *encoder.flush()]
     made = np.concatenate([*(decoder.push(chunk) for chunk in chunks), *decoder.flush(n)], 1)
     return made, np.concatenate([np.asarray(chunk.n_q) for chunk in chunks], 1)

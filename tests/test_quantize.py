@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rvqcodec.models.rvq44.quantize import Codebook, LatentQuantizer
-from rvqcodec.models.rvq44.search import cheapest
+from rvqcodec.models.rvq44.network.quantize import Codebook, LatentQuantizer
+from rvqcodec.models.rvq44.network.search import cheapest
 
 
 def vectors(*shape: int, seed: int = 0) -> Tensor:

@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 from tinypair import RATE, noise, shaped
 
 from rvqcodec.models.rvq44 import stereo
-from rvqcodec.models.rvq44.layers import MDCT, band_matrix
-from rvqcodec.models.rvq44.stereo import AHEAD, Analysis, StereoDecoder, StereoEncoder, Unlike, cheapest
+from rvqcodec.models.rvq44.cpu.head import Overlap
+from rvqcodec.models.rvq44.cpu.pair import Unlike
+from rvqcodec.models.rvq44.network.layers import MDCT
+from rvqcodec.models.rvq44.stereo import AHEAD, Analysis, StereoDecoder, StereoEncoder, cheapest
+from rvqcodec.models.rvq44.tables import band_matrix
 from rvqcodec.models.rvq44.timing import MEMORY
 
 SIZE, HOP, BANDS = 588, 1176, 24
@@ -18,12 +21,18 @@ BAND_WEIGHTS = band_matrix(size=SIZE, bands=BANDS, sample_rate=RATE, top=20000)
 Samples = NDArray[np.float32]
 
 
-def coefficients(samples: Samples) -> torch.Tensor:
+def coefficients(samples: Samples) -> Samples:
     """[C, n] -> [C, S, F], S even."""
     frames = -(-(samples.shape[1] + SIZE) // HOP)
     padded = np.zeros((len(samples), (2 * frames + 1) * SIZE), np.float32)
     padded[:, SIZE : SIZE + samples.shape[1]] = samples
-    return TRANSFORM(torch.from_numpy(padded).unfold(-1, 2 * SIZE, SIZE))
+    found: Samples = TRANSFORM(torch.from_numpy(padded).unfold(-1, 2 * SIZE, SIZE)).numpy()
+    return found
+
+
+def unlike(main: Samples) -> Samples:
+    """[S, F] -> [S, F], silence before and after it."""
+    return Unlike(SIZE)(Overlap(SIZE)(np.pad(main, ((0, 1), (0, 0)))))
 
 
 def middle(samples: Samples) -> Samples:
@@ -135,8 +144,8 @@ def test_codes_follow_the_image(table: stereo.Floats) -> None:
     wanted = covariances(pair)
     values = StereoDecoder(table).push(StereoEncoder(table).push(wanted))[AHEAD:]
     main = coefficients(pair)[0, : 2 * len(values)]
-    alpha, rho = stereo.spread(torch.from_numpy(stereo.by_sub_frame(values[0], values)), BAND_WEIGHTS)
-    second = alpha * main + rho * Unlike(TRANSFORM)(torch.nn.functional.pad(main, (0, 0, 1, 1)))
+    alpha, rho = stereo.spread(stereo.by_sub_frame(values[0], values), BAND_WEIGHTS.T)
+    second = alpha * main + rho * unlike(main)
     found = stereo.covariances(main, second, BAND_WEIGHTS, 2)
 
     def image(powers: stereo.Floats) -> tuple[stereo.Floats, stereo.Floats]:
@@ -162,16 +171,14 @@ def test_by_sub_frame_goes_halfway_first() -> None:
 def test_unlike_is_as_loud_and_has_nothing_in_common() -> None:
     x = noise(RATE, channels=1)
     main = coefficients(x)[0]
-    other = Unlike(TRANSFORM)(torch.nn.functional.pad(main, (0, 0, 1, 1)))
-    assert abs(float(10 * torch.log10(other.square().sum() / main.square().sum()))) < 0.2
-    assert abs(float((other * main).sum() / main.square().sum())) < 0.02
+    other = unlike(main)
+    assert abs(10 * np.log10(np.square(other).sum() / np.square(main).sum())) < 0.2
+    assert abs((other * main).sum() / np.square(main).sum()) < 0.02
 
 
 def test_unlike_of_a_tone_does_not_waver() -> None:
     tone = np.sin(2 * np.pi * 1100 / RATE * np.arange(RATE))[None].astype(np.float32)
-    main = coefficients(tone)[0]
-    frames = TRANSFORM.inverse(Unlike(TRANSFORM)(torch.nn.functional.pad(main, (0, 0, 1, 1)))[None])[0]
-    made = (frames[1:, :SIZE] + frames[:-1, SIZE:]).flatten()[10 * SIZE : 60 * SIZE].numpy()
+    made = Overlap(SIZE)(unlike(coefficients(tone)[0]))[1:].ravel()[10 * SIZE : 60 * SIZE]
     levels = np.sqrt(np.square(made.reshape(-1, 294)).mean(1))
     assert 20 * np.log10(levels.max() / levels.min()) < 1  # shaped noise wavers by 5 dB
     same = tone[0, 10 * SIZE : 60 * SIZE]

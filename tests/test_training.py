@@ -17,7 +17,7 @@ from torch import Tensor
 from rvqcodec.errors import RvqError, WeightsError
 from rvqcodec.models.rvq44.config import NEW
 from rvqcodec.models.rvq44.network import Network
-from rvqcodec.models.rvq44.quantize import LatentQuantizer
+from rvqcodec.models.rvq44.network.quantize import LatentQuantizer
 from rvqcodec.training import checkpoint
 from rvqcodec.training.data import Mix, Pool
 from rvqcodec.training.export import bitstream_of

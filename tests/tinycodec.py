@@ -8,13 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from rvqcodec.models.rvq44.coders import Found, Searched, Trained
 from rvqcodec.models.rvq44.config import NEW, Config
+from rvqcodec.models.rvq44.cpu.engine import NumpyEngine
 from rvqcodec.models.rvq44.family import Rvq44
-from rvqcodec.models.rvq44.layers import Block
 from rvqcodec.models.rvq44.network import Network
-from rvqcodec.models.rvq44.parts import Encoded
-from rvqcodec.models.rvq44.quantize import Quantized
+from rvqcodec.models.rvq44.network.coders import Found, Searched, Trained
+from rvqcodec.models.rvq44.network.layers import Block
+from rvqcodec.models.rvq44.network.parts import Encoded
+from rvqcodec.models.rvq44.network.quantize import Quantized
 from rvqcodec.training.from_data import made_onsets
 
 CONFIG = replace(
@@ -111,9 +112,20 @@ def shared() -> Network:
     return make()
 
 
+@functools.cache
+def engine() -> NumpyEngine:
+    """The same in numpy, as the CPU runs it."""
+    return in_numpy(shared())
+
+
+def in_numpy(network: Network) -> NumpyEngine:
+    """A network's weights, as they are now, in numpy."""
+    return NumpyEngine(network.config, {name: x.clone().numpy() for name, x in network.state_dict().items()})
+
+
 def model() -> Rvq44:
     """The same as a model."""
-    return Rvq44(shared())
+    return Rvq44(engine())
 
 
 def sound(n: int, *, channels: int = 1, seed: int = 0) -> NDArray[np.float32]:

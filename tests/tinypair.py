@@ -7,6 +7,7 @@ import numpy as np
 import recording
 import torch
 from numpy.typing import NDArray
+from tinycodec import in_numpy
 
 from rvqcodec.codec.decoding import Decoder, Span
 from rvqcodec.codec.encoding import Encoder
@@ -82,8 +83,9 @@ def _crops(n: int, index: int) -> torch.Tensor:
     return torch.from_numpy(np.stack([*cut, *made]).astype(np.float32))
 
 
+@functools.cache
 def model() -> Rvq44:
-    return Rvq44(network())
+    return Rvq44(in_numpy(network()))
 
 
 def encode(samples: Samples, total: int, *, frames: int = 32, cuts: int = 1) -> tuple[Header, list[Chunk]]:
@@ -98,7 +100,7 @@ def encode(samples: Samples, total: int, *, frames: int = 32, cuts: int = 1) -> 
 
 
 def decode(header: Header, chunks: list[Chunk]) -> Samples:
-    decoder = Decoder(model(), header, Span(header), precision="float32")
+    decoder = Decoder(model(), header, Span(header))
     parts = [decoder.push(chunk) for chunk in chunks]
     return np.concatenate([*parts, *decoder.flush(header.n_samples)], 1)
 

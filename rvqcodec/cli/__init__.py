@@ -10,6 +10,7 @@ import click
 from rvqcodec import __version__
 from rvqcodec.cli import streams
 from rvqcodec.cli.signals import signals_end_us
+from rvqcodec.models import threads
 
 VERBS = {
     "encode": ("rvqcodec.cli.encode:encode", "Encode audio files to .rvq."),
@@ -43,6 +44,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
+        if cmd_name != "train":  # torch, which trains, has one pool of threads for everything
+            threads.hold_blas()
         module, _, name = VERBS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command

@@ -52,13 +52,6 @@ from rvqcodec.types import Progress
     "--salvage", is_flag=True, help="Put silence for what is damaged and go on; exit code 1 if anything was lost."
 )
 @options.DEVICE
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="Of the network's products; auto takes bf16 where the CPU has instructions for it.",
-)
 @options.recursive(".rvq")
 @options.jobs("decode")
 @options.PRESERVE_MODTIME
@@ -79,7 +72,6 @@ def decode(
     sample_format: str,
     salvage: bool,
     device: str,
-    precision: str,
     recursive: bool,
     jobs: int,
     preserve_modtime: bool,
@@ -115,7 +107,6 @@ def decode(
         options = DecodeOptions(
             n_q=codebooks,
             device=device,
-            precision=precision,
             rate=rate,
             start=start,
             duration=duration,

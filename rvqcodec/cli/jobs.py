@@ -1,6 +1,5 @@
 """Runs one job after another, or several at a time; failures are counted."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
@@ -10,6 +9,7 @@ from rvqcodec.cli.names import Job, check_job
 from rvqcodec.cli.progress import Bar
 from rvqcodec.cli.streams import STREAM, called, say
 from rvqcodec.files import copy_time
+from rvqcodec.models import threads
 
 # Takes a job and a callback for its progress; returns a line about the result.
 Run = Callable[[Job, types.Progress], str]
@@ -46,7 +46,7 @@ def run_jobs(
 
 
 def _run_at_once(jobs: Sequence[Job], run: Run, *, workers: int, batch: Batch, quiet: bool, label: str) -> None:
-    """Threads: one process loads torch and the weights once, and torch computes outside Python's lock."""
+    """Threads: one process loads the weights once, and numpy computes outside Python's lock."""
     with (
         Bar(label=label, unit="file", quiet=quiet) as progress,
         ThreadPoolExecutor(workers, initializer=_share_cores, initargs=(workers,)) as pool,
@@ -68,11 +68,8 @@ def _unseen(done: float, total: float | None) -> None:
 
 
 def _share_cores(workers: int) -> None:
-    """Give each worker thread its share of the cores: torch's default would start as many threads in each."""
-    import torch
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, min(torch.get_num_threads(), cores // workers)))
+    """Give each worker thread its share of the cores."""
+    threads.limit(threads.cores() // workers)
 
 
 def _tell(job: Job, line: str, quiet: bool) -> None:

@@ -104,7 +104,7 @@ def decoded(
     """
     header = chunks.header
     model = model or loading.load_for(header, options.device)
-    decoder = Decoder(model, header, span, n_q=options.n_q, precision=options.precision)
+    decoder = Decoder(model, header, span, n_q=options.n_q)
     if decoder.first_frame:
         chunks.seek_frame(decoder.first_frame)
     for item in chunks:
@@ -164,11 +164,9 @@ class Decoder:
     the last frame: one frame is held back until then.
     """
 
-    def __init__(
-        self, model: Model, header: Header, span: Span, *, n_q: int | None = None, precision: str = "auto"
-    ) -> None:
+    def __init__(self, model: Model, header: Header, span: Span, *, n_q: int | None = None) -> None:
         """n_q: limit of codebooks a frame over all coded channels (None: all). Errors: BitrateError."""
-        self._model, self._header, self._span, self._precision = model, header, span, precision
+        self._model, self._header, self._span = model, header, span
         self._limit = None if n_q is None else _total_n_q(header, n_q)
         # The resampler's grid: it starts where a sample of the model's rate and one of the wanted rate coincide.
         step = header.model_rate // math.gcd(header.model_rate, span.rate)
@@ -258,7 +256,6 @@ class Decoder:
                 paired=paired,
                 start_frame=header.first_frame + start,
                 begins=begins,
-                precision=self._precision,
             )
             self._turner = rotation.Rotation(header.hop, back=True) if paired else None
         self._frame = start + codes.shape[2]

@@ -60,13 +60,11 @@ class EncodeReport:
 class DecodeOptions:
     """n_q: limit of codebooks a frame over all coded channels. rate: sample rate of the output (None:
     the file's). start, duration: the part to decode, in seconds. format, subtype: as for `audio.open_output`.
-    precision: "float32", "bf16" or "auto", which takes bf16 where the processor has it. salvage: put silence for
-    what is damaged and go on.
+    salvage: put silence for what is damaged and go on.
     """
 
     n_q: int | None = None
     device: str = "auto"
-    precision: str = "auto"
     rate: int | None = None
     start: float = 0.0
     duration: float | None = None

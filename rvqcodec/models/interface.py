@@ -103,17 +103,10 @@ class Model(Protocol):
         """An encoder of `channels` coded channels; paired: they are two, stereo turned as `codec.rotation` does it."""
 
     def decoder(
-        self,
-        channels: int,
-        *,
-        paired: bool = False,
-        start_frame: int = 0,
-        begins: bool = False,
-        precision: str = "auto",
+        self, channels: int, *, paired: bool = False, start_frame: int = 0, begins: bool = False
     ) -> Decoder:
         """A decoder of `channels` coded channels; `paired` as for the encoder.
 
         start_frame: where the first frame that will be pushed stands in the recording. begins: it is the first of a
-        recording, as frame 0 always is, so its encoder too knew of nothing before. precision: "float32",
-        "bf16", or "auto", which takes what is fastest here; only what is heard may depend on it.
+        recording, as frame 0 always is, so its encoder too knew of nothing before.
         """

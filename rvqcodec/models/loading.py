@@ -2,6 +2,9 @@
 
 import functools
 import hashlib
+import importlib.util
+import os
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -20,16 +23,34 @@ _lock = threading.Lock()
 
 
 def device_of(name: str) -> str:
-    """ "auto", "cpu" or "cuda" as a device that is there; RvqError when CUDA is asked for and is not."""
-    if name == "cpu":
-        return name
-    import torch
+    """ "auto", "cpu" or "cuda" as a device that is there; RvqError when CUDA is asked for and is not.
 
+    "auto" imports torch only where it is installed and a GPU's driver is there: importing it takes a second.
+    """
+    if name == "cpu" or (name == "auto" and not _has_driver()):
+        return "cpu"
+    try:
+        import torch
+    except ImportError as error:
+        if name == "auto":
+            return "cpu"
+        raise RvqError(
+            "device cuda: it needs torch, which is not installed; pip install 'rvqcodec[torch]', or use --device cpu"
+        ) from error
     if torch.cuda.is_available():
         return "cuda"
     if name == "cuda":
         raise RvqError("device cuda: this machine or this torch has none; use --device cpu")
     return "cpu"
+
+
+def _has_driver() -> bool:
+    """Whether a driver of NVIDIA's or AMD's is loaded, for which torch might have CUDA; where we cannot tell, yes."""
+    if importlib.util.find_spec("torch") is None:
+        return False
+    if sys.platform != "linux":
+        return sys.platform == "win32"
+    return any(os.path.exists(path) for path in ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/dxg", "/dev/kfd"))
 
 
 def load(name: str | None, device: str) -> Model:

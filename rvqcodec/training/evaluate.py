@@ -30,7 +30,7 @@ def reconstruct(model: Model, samples: Samples, n_q: int) -> Samples:
     header = Header.of(
         model.facts, sample_rate=model.facts.model_rate, channels=1, total_n_q=n_q, n_samples=len(samples)
     )
-    encoder, decoder = Encoder(model, header), Decoder(model, header, Span(header), precision="float32")
+    encoder, decoder = Encoder(model, header), Decoder(model, header, Span(header))
     chunks = [*encoder.push(samples[None], more=True), *encoder.flush()]
     sound = [decoder.push(chunk, more=True) for chunk in chunks]
     decoded: Samples = np.concatenate([*sound, *decoder.flush(len(samples))], 1)[0]

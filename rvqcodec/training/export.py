@@ -15,21 +15,27 @@ from rvqcodec.errors import WeightsError
 from rvqcodec.models.cards import read_card
 from rvqcodec.models.loading import bitstream_sha256
 from rvqcodec.models.rvq44 import config as configs
-from rvqcodec.models.rvq44.envelope import on_steps
 from rvqcodec.models.rvq44.family import Rvq44
 from rvqcodec.models.rvq44.network import Network
+from rvqcodec.models.rvq44.network.engine import TorchEngine
+from rvqcodec.models.rvq44.network.envelope import on_steps
 from rvqcodec.training import checkpoint
 
 
 def averaged(path: Path) -> Rvq44:
     """The model of a checkpoint's averaged weights, in float32, ready to run."""
+    return Rvq44(TorchEngine(averaged_network(path)))
+
+
+def averaged_network(path: Path) -> Network:
+    """The network of a checkpoint's averaged weights, in float32, ready to run."""
     state = checkpoint.read(path)
     network = Network(checkpoint.config_of(path, state))
     try:
         network.load_state_dict(state["average"])
     except RuntimeError as error:
         raise WeightsError(f"{path}: its weights do not fit its architecture") from error
-    return Rvq44(network.eval().requires_grad_(False))
+    return network.eval().requires_grad_(False)
 
 
 def export(
@@ -48,7 +54,7 @@ def export(
     model id in `folder` has another bitstream, so that files of one could not be decoded with the other.
     """
     state = checkpoint.read(source)
-    network = averaged(source).network
+    network = averaged_network(source)
     for stage in network.envelope_quantizer.stages:  # they move in training, but `Order` needs them on steps
         stage.entries.copy_(on_steps(stage.entries, network.config.envelope_step))
     tensors = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}

@@ -7,12 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rvqcodec.models.rvq44 import search
-from rvqcodec.models.rvq44.coders import Searched
-from rvqcodec.models.rvq44.envelope import on_steps
-from rvqcodec.models.rvq44.network import Network
-from rvqcodec.models.rvq44.onset import LOUDEST, QUIETEST
-from rvqcodec.models.rvq44.quantize import LatentQuantizer
+from rvqcodec.models.rvq44.network import Network, search
+from rvqcodec.models.rvq44.network.coders import Searched
+from rvqcodec.models.rvq44.network.envelope import on_steps
+from rvqcodec.models.rvq44.network.quantize import LatentQuantizer
+from rvqcodec.models.rvq44.onsets import LOUDEST, QUIETEST
 
 ROUNDS = 8
 CHUNK = 16384  # vectors that are worked on at once

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rvqcodec.models.rvq44.layers import mel, mel_to_hz
+from rvqcodec.models.rvq44.tables import mel, mel_to_hz
 
 MEL_SCALES = {64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320, 4096: 40}  # window -> number of mel bands
 LONG, SHORT, WAVE = (512, 1024, 2048, 4096), (64, 128, 256), (512, 2048)  # windows that a step chooses from

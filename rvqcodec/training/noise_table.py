@@ -8,7 +8,7 @@ gradient descent on the levels at window lengths from 6 to 93 ms; 3.5 dB and 0.5
 import torch
 from torch import Tensor
 
-from rvqcodec.models.rvq44.layers import MDCT, overlap_add
+from rvqcodec.models.rvq44.network.layers import MDCT, overlap_add
 from rvqcodec.training.losses import mel_filters
 
 BANDS = {256: 20, 512: 40, 1024: 80, 2048: 160, 4096: 160}  # window -> number of bands whose levels are kept steady

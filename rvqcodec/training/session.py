@@ -10,6 +10,7 @@ from rvqcodec.errors import RvqError
 from rvqcodec.models import cards, loading
 from rvqcodec.models.rvq44.config import Config
 from rvqcodec.models.rvq44.family import Rvq44
+from rvqcodec.models.rvq44.network.engine import network_of
 from rvqcodec.training import checkpoint
 from rvqcodec.training.data import Pool
 from rvqcodec.training.options import Options, check_options, new_config
@@ -48,10 +49,11 @@ def begin(request: Request, pool: Pool, *, say: Callable[[str], None] = lambda l
         trainer.start()
         return trainer
     if request.init.suffix == ".json":
-        source = loading.open_card(cards.read_card(request.init), request.device)
+        card = cards.read_card(request.init)
+        source = loading.open_card(card)
         if not isinstance(source, Rvq44):
             raise RvqError(f"{request.init}: a model of another family; only rvq44 is trained here")
-        network = source.network
+        network = network_of(source.engine.config, loading.verified_tensors(card))
         trainer = _trainer(request, pool, _same(request, network.config, request.init), Options(**request.options))
         trainer.adopt(network)
         say(f"new run from the weights of {source.facts.model_id}")

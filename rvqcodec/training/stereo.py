@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rvqcodec.models.rvq44 import stereo
 from rvqcodec.models.rvq44.network import Network
-from rvqcodec.models.rvq44.stereo import Floats
+from rvqcodec.models.rvq44.tables import Floats
 from rvqcodec.training.from_data import k_means
 
 LENGTH = 168  # frames of a sequence
@@ -43,8 +43,9 @@ def covariances(network: Network, pairs: Tensor) -> list[Floats]:
     """Left and right [N, 2, (S + 2) * sub_frame] -> covariances [3, T, B] of each."""
     c = network.config
     left, right = pairs.unbind(1)
-    weights = network.band_weights[: c.coefficients]
-    main, second = (network.analyse(x)[1][:, 1:] for x in ((left + right) / 2, (right - left) / 2))
+    weights = network.band_weights[: c.coefficients].cpu().numpy()
+    both = (left + right) / 2, (right - left) / 2
+    main, second = (network.analyse(x)[1][:, 1:].cpu().numpy() for x in both)
     return [stereo.covariances(m, s, weights, c.frame_sub_frames) for m, s in zip(main, second, strict=True)]
 
 

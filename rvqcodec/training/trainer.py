@@ -14,14 +14,15 @@ from torch import Tensor
 
 from rvqcodec.errors import RvqError, WeightsError
 from rvqcodec.models.rvq44 import config as configs
-from rvqcodec.models.rvq44.coders import Trained
 from rvqcodec.models.rvq44.config import Config
-from rvqcodec.models.rvq44.envelope import by_sub_frame
 from rvqcodec.models.rvq44.family import Rvq44
-from rvqcodec.models.rvq44.layers import Block
 from rvqcodec.models.rvq44.network import Network
-from rvqcodec.models.rvq44.parts import Encoded
-from rvqcodec.models.rvq44.quantize import Quantized
+from rvqcodec.models.rvq44.network.coders import Trained
+from rvqcodec.models.rvq44.network.engine import TorchEngine
+from rvqcodec.models.rvq44.network.envelope import by_sub_frame
+from rvqcodec.models.rvq44.network.layers import Block
+from rvqcodec.models.rvq44.network.parts import Encoded
+from rvqcodec.models.rvq44.network.quantize import Quantized
 from rvqcodec.training import checkpoint, losses
 from rvqcodec.training.data import Pool
 from rvqcodec.training.discriminators import (
@@ -99,7 +100,7 @@ class Trainer:
     @property
     def model(self) -> Rvq44:
         """The averaged network as a model, for figures."""
-        return Rvq44(self.average)
+        return Rvq44(TorchEngine(self.average))
 
     @property
     def samples(self) -> int:

@@ -67,13 +67,7 @@ class Published:
         return Encoder(self, channels)
 
     def decoder(
-        self,
-        channels: int,
-        *,
-        paired: bool = False,
-        start_frame: int = 0,
-        begins: bool = False,
-        precision: str = "auto",
+        self, channels: int, *, paired: bool = False, start_frame: int = 0, begins: bool = False
     ) -> "Decoder":
         return Decoder(self, channels, start_frame)
 

@@ -72,6 +72,17 @@ class Config:
         return self.bands + self.coded_coefficients
 
     @property
+    def envelope_dims(self) -> list[int]:
+        """Width of the entries of each envelope codebook."""
+        return [self.frame_sub_frames * self.bands] * self.envelope_codebooks
+
+    @property
+    def waveform_dims(self) -> list[int]:
+        """Width of the entries of each waveform codebook."""
+        fine = range(self.max_n_q - self.envelope_codebooks)
+        return [self.wide_dim if k < self.wide_codebooks else self.codebook_dim for k in fine]
+
+    @property
     def code_bits(self) -> int:
         """Bits per code."""
         return (self.codebook_size - 1).bit_length()

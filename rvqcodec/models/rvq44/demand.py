@@ -7,16 +7,14 @@ more than that at other bitrates, shares stay: so a trimmed file is one encoded 
 Figures: weights/MODEL_CARD.md, "What was tried".
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from rvqcodec.container.allocation import MAX_DEMAND
-
-if TYPE_CHECKING:
-    from rvqcodec.models.rvq44.network import Network
+from rvqcodec.models.rvq44.scales import Scales
+from rvqcodec.models.rvq44.tables import Floats
 
 REFERENCE = 5.0  # waveform codes of a frame of one channel or a pair, in the mean, at which shares are found
 ADDED = 1.5  # codes that even a frame without need is reckoned to take, so that shares stay within 5 octaves
@@ -27,43 +25,44 @@ ROUNDS = 16  # of bisection
 KEEP = 0.7  # steps that a share must have moved before its demand moves: saves a third of their bits and is not heard
 
 
-@torch.inference_mode()
-def demands(network: "Network", quantized: torch.Tensor, needless: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Quantized envelope [C, S, bands] of one chunk -> demands uint8 [C, T], 1 to MAX_DEMAND.
+def demands(scales: Scales, quantized: Sequence[Floats], needless: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Quantized envelopes [S, bands] of a chunk's C channels -> demands uint8 [C, T], 1 to MAX_DEMAND.
 
     needless [C, T]: frames that ask for nothing, demand 0.
     """
-    variances = log_variances(network, quantized, needless)
+    variances = log_variances(scales, quantized, needless)
     variances[needless] = variances[~needless].min()
     found = from_shares(codes_needed(variances) + ADDED)
     found[needless] = 0
     return found
 
 
-def log_variances(network: "Network", quantized: torch.Tensor, needless: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Quantized envelope [C, S, bands] -> [C, T, coefficients of a frame].
+def log_variances(scales: Scales, quantized: Sequence[Floats], needless: NDArray[np.bool_]) -> Floats:
+    """Quantized envelopes [S, bands] of C channels -> float32 [C, T, coefficients of a frame].
 
     Base-2 logarithms of the variances that coded coefficients are expected to have, weighted as their errors count.
     """
-    c = network.config
-    amplitude = network.amplitude(quantized)[..., : c.coefficients]
-    importance = network.importance[: c.coefficients]
-    flat = 2 * c.flatten_exponent * amplitude.log2() + 2 * importance.log2()
-    power = flat.exp2().unflatten(1, (-1, c.frame_sub_frames)).sum((2, 3)) / (c.frame_sub_frames * c.coded_coefficients)
-    power[torch.from_numpy(needless).to(power.device)] = 0
-    level = 0.5 * power.sum(0).log2().clamp_min(-20)  # of a frame [T]: a channel's errors hide behind the others
-    coded = flat.gather(-1, network.places(quantized)).unflatten(1, (-1, c.frame_sub_frames)).flatten(2)
-    weighted: NDArray[np.float64] = (coded - 2 * MASKING * level[..., None]).cpu().numpy()
-    return weighted
+    c = scales.config
+    spread = scales.spread[:, : c.coefficients] * np.float32(2 * c.flatten_exponent / np.log(2))
+    importance = 2 * np.log2(scales.importance)
+    flat = [scales.logarithms(one) @ spread + importance for one in quantized]
+    count = np.float32(c.frame_sub_frames * c.coded_coefficients)
+    power = np.stack([np.exp2(one).sum(1).reshape(-1, c.frame_sub_frames).sum(1) for one in flat]) / count
+    power[needless] = 0
+    level = np.float32(0.5) * np.log2(np.maximum(power.sum(0), np.float32(2.0**-20)))  # of a frame [T]
+    rows = (np.take_along_axis(a, scales.each(scales.places(b)), 1) for a, b in zip(flat, quantized, strict=True))
+    coded = np.stack([row.reshape(power.shape[1], -1) for row in rows])
+    coded -= np.float32(2 * MASKING) * level[:, None]  # a channel's errors hide behind the others
+    return coded
 
 
-def codes_needed(variances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """float64 [C, T, n] from `log_variances` -> waveform codes [C, T]: REFERENCE a frame in the mean."""
+def codes_needed(variances: Floats) -> NDArray[np.floating]:
+    """float32 [C, T, n] from `log_variances` -> waveform codes [C, T]: REFERENCE a frame in the mean."""
     wanted = REFERENCE * max(1.0, len(variances) / 2)
     low, high = float(variances.min()) - 8 * BITS, float(variances.max())
     for _ in range(ROUNDS):
         noise = (low + high) / 2
-        needed: NDArray[np.float64] = np.maximum(variances - noise, 0).sum(2) / (2 * BITS)
+        needed: NDArray[np.floating] = np.maximum(variances - noise, 0).sum(2) / (2 * BITS)
         if needed.sum(0).mean() > wanted:
             low = noise
         else:
@@ -71,12 +70,12 @@ def codes_needed(variances: NDArray[np.float64]) -> NDArray[np.float64]:
     return needed
 
 
-def from_shares(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Shares of frames and channels, float64 [C, T], above 0 -> demands uint8 [C, T], the largest MAX_DEMAND."""
+def from_shares(shares: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Shares of frames and channels [C, T], above 0 -> demands uint8 [C, T], the largest MAX_DEMAND."""
     exact = STEPS * np.log2(shares / shares.max()) + MAX_DEMAND
-    wanted = np.rint(exact).clip(1, MAX_DEMAND)
-    for t in range(1, wanted.shape[1]):
-        kept = np.abs(exact[:, t] - wanted[:, t - 1]) <= KEEP
-        wanted[:, t] = np.where(kept, wanted[:, t - 1], wanted[:, t])
-    found: NDArray[np.uint8] = wanted.astype(np.uint8)
-    return found
+    wanted = np.rint(exact).clip(1, MAX_DEMAND).tolist()
+    for shown, row in zip(exact.tolist(), wanted, strict=True):
+        for t in range(1, len(row)):
+            if abs(shown[t] - row[t - 1]) <= KEEP:
+                row[t] = row[t - 1]
+    return np.array(wanted, np.uint8)

@@ -1,31 +1,29 @@
 """StreamEncoder: samples to codes, window by window.
 
-The network always works on windows of one fixed size at fixed positions, whatever the length of the blocks pushed:
+The engine always works on windows of one fixed size at fixed positions, whatever the length of the blocks pushed:
 so any cutting of the input gives the same bits (on CUDA, where windows are merged: but for rounding). Memory does not
 grow with the length.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from rvqcodec.models import threads
 from rvqcodec.models.rvq44 import demand
-from rvqcodec.models.rvq44.coders import Found, Searched
-from rvqcodec.models.rvq44.envelope import by_frame, by_sub_frame
-from rvqcodec.models.rvq44.network import Network
-from rvqcodec.models.rvq44.pair import PairEncoder
-from rvqcodec.models.rvq44.parts import Shape
-from rvqcodec.models.rvq44.workers import GROUP, Workers, merged, one_core_each
+from rvqcodec.models.rvq44.engine import ROWS, Engine, Window
+from rvqcodec.models.rvq44.pairing import PairEncoder
+from rvqcodec.models.rvq44.tables import Doubles, Floats
 from rvqcodec.types import Codes, Samples
 
-WINDOW = 32  # frames worked on at a time
+Integers = npt.NDArray[np.int64]
+
+WINDOW = 32  # frames analysed at a time
+GROUP = 16  # windows at most that are analysed together
 LESS_FOR_SECOND = 2  # steps of demand: an octave of codes
-ROWS = 32  # frames whose waveform codes are searched in one product, of any channels and places in a chunk
 
 
 @dataclass(frozen=True)
@@ -34,15 +32,32 @@ class Analysed:
 
     heads: first codes, the envelope's or a pair's parameters; needless: frames that need none; onsets: codes of onsets
     and 1, or 0; levels: for onsets, and envelope: quantized, both with the sub-frames of a frame side by side; latents:
-    what the waveform codebooks quantize. A pair's second channel has those two of some frames earlier (`pair`).
+    what the waveform codebooks quantize. A pair's second channel has those two of some frames earlier (`pairing`).
     """
 
-    heads: Tensor
-    needless: Tensor
-    onsets: Tensor
-    levels: Tensor
-    envelope: Tensor
-    latents: Tensor
+    heads: Integers
+    needless: npt.NDArray[np.bool_]
+    onsets: Integers
+    levels: Doubles
+    envelope: Floats
+    latents: Floats
+
+    @property
+    def frames(self) -> int:
+        return len(self.onsets[0])
+
+    def columns(self) -> list[npt.NDArray[Any]]:
+        return [getattr(self, field.name) for field in fields(self)]
+
+    def cut(self, begin: int, end: int) -> "Analysed":
+        """Frames `begin` to `end`."""
+        return Analysed(*(x[:, begin:end] for x in self.columns()))
+
+
+def joined(parts: Sequence[Analysed], axis: int) -> Analysed:
+    """Parts that follow one another (axis 1), or channels of the same frames (0)."""
+    columns = zip(*(part.columns() for part in parts), strict=True)
+    return Analysed(*(np.concatenate(column, axis) for column in columns))
 
 
 class StreamEncoder:
@@ -51,18 +66,17 @@ class StreamEncoder:
     paired: they are the main and the second channel of a pair.
     """
 
-    def __init__(self, network: Network, channels: int, *, paired: bool = False) -> None:
+    def __init__(self, engine: Engine, channels: int, *, paired: bool = False) -> None:
         assert channels >= 1
         assert channels == 2 or not paired
-        self.network, self.channels = network, channels
-        self._pair = PairEncoder(network) if paired else None
-        heads = network.config.envelope_codebooks
-        self._heads = [heads, 1] if paired else [heads] * channels  # first codes of each channel's frames
-        self._workers, self._merged = Workers(network.device), merged(network.device)
-        self._coder = Searched(network.quantizers)
-        self._tail = torch.zeros(channels, 2 * network.config.sub_frame, device=network.device)
-        self._levels: Tensor | None = None  # of the last two sub-frames analysed
-        self._coded_levels: Tensor | None = None  # of the last two coded, as a decoder knows them
+        config = engine.config
+        self.engine, self.config, self.channels = engine, config, channels
+        self._pair = PairEncoder(engine.scales, engine.stereo_table) if paired else None
+        heads = config.envelope_codebooks
+        self._heads = np.array([heads, 1] if paired else [heads] * channels)  # first codes of each channel's frames
+        self._tail = np.zeros((channels, 2 * config.sub_frame), np.float32)
+        self._levels: Doubles | None = None  # of the last two sub-frames analysed
+        self._coded_levels: Doubles | None = None  # of the last two coded, as a decoder knows them
         self._pending: list[Samples] = []
         self._pending_samples = 0
         self._samples = 0
@@ -73,7 +87,7 @@ class StreamEncoder:
     @property
     def ready(self) -> int:
         """Frames that wait for their codes."""
-        return sum(part.onsets.shape[1] for part in self._analysed)
+        return sum(part.frames for part in self._analysed)
 
     def push(self, samples: Samples, *, more: bool = False) -> None:
         """Take samples float32 [C, n].
@@ -85,80 +99,79 @@ class StreamEncoder:
 
     def flush(self) -> None:
         """Make the last frames ready; in all ceil((samples + pre_skip) / hop), none for no samples."""
-        config = self.network.config
+        config = self.config
         total = -(-(self._samples + config.pre_skip) // config.hop) if self._samples else 0
         self._take(np.zeros((self.channels, 0), np.float32), 1)
         while self._frames < total:
             missing = WINDOW * config.hop - self._pending_samples
             self._take(np.zeros((self.channels, missing), np.float32), 1)
-        self._keep(self.ready - (self._frames - total))
+        left = self.ready - (self._frames - total)
+        self._analysed = [self._next(left)] if left else []
         self._frames = total
 
     def demands(self, frames: int) -> npt.NDArray[np.uint8]:
         """How much each of the next frames asks for codes, uint8 [C, frames]."""
-        self._demanded = self._demands(self._joined(frames))
+        with threads.one_blas_thread():
+            self._demanded = self._demands(self._next(frames))
         return self._demanded
 
-    @torch.inference_mode()
     def codes(self, n_q: npt.NDArray[np.integer]) -> Codes:
         """Give the next frames n_q [C, T] codes each: uint16 [C, K, T], 0 where a frame has fewer than K."""
-        frames = n_q.shape[1]
-        part, wanted = self._joined(frames), torch.from_numpy(n_q.astype(np.int64))
-        flags = self._heard(part, wanted.to(part.onsets.device)).long()
-        demanded, self._demanded = self._demanded, None
-        if demanded is None or demanded.shape != n_q.shape:
-            demanded = self._demands(part)
-        left = wanted - torch.tensor(self._heads)[:, None] - flags.cpu()
-        details = self._details(part, demanded, left.clamp_min(0))
-        rest = torch.where(flags[:, None] > 0, torch.cat([part.onsets[:, None] - 1, details[:, :-1]], 1), details)
-        found = torch.zeros(self.channels, int(wanted.max()), frames, dtype=torch.int64)
-        for own, heads, others, count in zip(found, part.heads.transpose(1, 2), rest, self._heads, strict=True):
-            codes = torch.cat([heads[:count], others])[: len(own)]
-            own[: len(codes)] = codes.cpu()
-        found *= torch.arange(found.shape[1])[:, None] < wanted[:, None]
-        self._drop(frames)
-        return found.numpy().astype(np.uint16)
+        with threads.one_blas_thread():
+            found = self._codes(self._next(n_q.shape[1]), n_q.astype(np.int64))
+        self._drop(n_q.shape[1])
+        return found
 
-    def _heard(self, part: Analysed, n_q: Tensor) -> Tensor:
+    def _codes(self, part: Analysed, wanted: Integers) -> Codes:
+        flags = self._heard(part, wanted)
+        demanded, self._demanded = self._demanded, None
+        if demanded is None or demanded.shape != wanted.shape:
+            demanded = self._demands(part)
+        left = wanted - self._heads[:, None] - flags
+        details = self._details(part.latents, demanded, np.maximum(left, 0))
+        later = np.concatenate([part.onsets[:, None] - 1, details[:, :-1]], 1)
+        rest = np.where(flags[:, None], later, details)
+        found = np.zeros((self.channels, int(wanted.max()), part.frames), np.uint16)
+        for own, heads, others, count in zip(found, part.heads, rest, self._heads, strict=True):
+            codes = np.concatenate([heads.T[:count], others])[: len(own)]
+            own[: len(codes)] = codes
+        found *= np.arange(found.shape[1])[:, None] < wanted[:, None]
+        return found
+
+    def _heard(self, part: Analysed, n_q: Integers) -> npt.NDArray[np.bool_]:
         """Which frames a decoder takes for onsets, bool [C, T]: it knows no level of a frame with too few codes."""
-        size, least = self.network.config.frame_sub_frames, self.network.config.base_codebooks
-        levels = part.levels.masked_fill((n_q < least)[..., None], torch.inf).flatten(1)
-        flags = self.network.onset.flags(levels, self._coded_levels)
+        size, least = self.config.frame_sub_frames, self.config.base_codebooks
+        levels = np.where((n_q < least)[..., None], np.inf, part.levels).reshape(len(n_q), -1)
+        flags = self.engine.onsets.flags(levels, self._coded_levels)
         self._coded_levels = levels[:, -size:]
         return flags & (part.onsets > 0)
 
-    def _details(self, part: Analysed, demanded: npt.NDArray[np.uint8], wanted: Tensor) -> Tensor:
-        """Waveform codes [C, K + 1, T] of all frames, `wanted` [C, T] of each.
+    def _details(self, latents: Floats, demanded: npt.NDArray[np.uint8], wanted: Integers) -> Integers:
+        """Waveform latents [C, T, L] -> codes [C, K + 1, T] of all frames, `wanted` [C, T] of each.
 
         Frames that demand much are searched together, in products of ROWS frames; which ones does not depend on how
         many codes they get, so that a lower bitrate has the same codes.
         """
-        latents = part.latents.flatten(0, 1)
-        demands = torch.from_numpy(demanded).flatten().to(latents.device)
-        order = demands.argsort(descending=True, stable=True)
+        order = np.argsort(-demanded.astype(np.int64).ravel(), kind="stable")
         count = -(-len(order) // ROWS)
-        rows = F.pad(latents[order], (0, 0, 0, count * ROWS - len(order))).unflatten(0, (count, ROWS))
-        most = F.pad(wanted.flatten()[order.cpu()], (0, count * ROWS - len(order))).view(count, ROWS).amax(1)
-        falling = most.flip(0).cummax(0).values.flip(0).tolist()
+        rows = np.zeros((count * ROWS, latents.shape[2]), np.float32)
+        rows[: len(order)] = latents.reshape(len(order), -1)[order]
+        most = np.zeros(count * ROWS, np.int64)
+        most[: len(order)] = wanted.ravel()[order]
+        falling = np.maximum.accumulate(most.reshape(count, ROWS).max(1)[::-1])[::-1].tolist()
         used = sum(k > 0 for k in falling)
-        shared = [i for first in range(self._workers.count) for i in range(first, used, self._workers.count)]
-
-        def search(parts: Sequence[int]) -> Sequence[Tensor]:
-            found = self._coder.details(rows[list(parts)], [falling[i] for i in parts])
-            return list(found.unbind(0))
-
-        with one_core_each():
-            found = self._workers.shared(search, shared)
-        codes = rows.new_zeros(count, max(falling, default=0) + 1, ROWS, dtype=torch.int64)
-        for i, one in zip(shared, found, strict=True):
-            codes[i, : len(one)] = one
-        flat = codes.transpose(1, 2).flatten(0, 1)[: len(order)]
-        ordered = torch.empty_like(flat).index_copy_(0, order, flat)
-        return ordered.view(*part.onsets.shape, -1).transpose(1, 2)
+        found = self.engine.details(np.split(rows, count)[:used], falling[:used])
+        codes = np.zeros((count, ROWS, max(falling, default=0) + 1), np.int64)
+        for group, one in zip(codes, found, strict=False):
+            group[:, : len(one)] = one.T
+        ordered = np.empty((len(order), codes.shape[2]), np.int64)
+        ordered[order] = codes.reshape(-1, codes.shape[2])[: len(order)]
+        by_channel: Integers = ordered.reshape(*wanted.shape, -1).transpose(0, 2, 1)
+        return by_channel
 
     def _demands(self, part: Analysed) -> npt.NDArray[np.uint8]:
-        envelope = by_sub_frame(part.envelope, self.network.config.frame_sub_frames)
-        found = demand.demands(self.network, envelope, part.needless.cpu().numpy())
+        envelopes = [one.reshape(-1, self.config.bands) for one in part.envelope]
+        found = demand.demands(self.engine.scales, envelopes, part.needless)
         if self._pair is not None:  # a second channel's errors are heard less
             found[1] = np.where(found[1] > 0, np.maximum(found[1].astype(int) - LESS_FOR_SECOND, 1), 0)
         return found
@@ -169,94 +182,69 @@ class StreamEncoder:
         """Collect samples; analyse the windows that are full, once there are `group` of them."""
         if samples.ndim != 2 or samples.shape[0] != self.channels:
             raise ValueError(f"samples of shape {samples.shape}; expected [{self.channels}, n]")
-        window = WINDOW * self.network.config.hop
+        window, merged = WINDOW * self.config.hop, self.engine.windows_in_one
         self._pending.append(samples)
         self._pending_samples += samples.shape[1]
         if self._pending_samples < window * group:
             return
-        joined = np.concatenate(self._pending, 1)
-        full = joined.shape[1] // window * window
-        long = window * self._merged
-        windows = [joined[:, start : min(start + long, full)] for start in range(0, full, long)]
-        at_once = GROUP // self._merged
-        for i in range(0, len(windows), at_once):
-            self._run(windows[i : i + at_once])
-        self._pending = [joined[:, full:].copy()]
+        whole = np.concatenate(self._pending, 1, dtype=np.float32)
+        full, long = whole.shape[1] // window * window, window * merged
+        windows = [whole[:, start : min(start + long, full)] for start in range(0, full, long)]
+        at_once = max(1, GROUP // merged)
+        with threads.one_blas_thread():
+            for i in range(0, len(windows), at_once):
+                self._run(windows[i : i + at_once])
+        self._pending = [whole[:, full:].copy()]
         self._pending_samples -= full
 
-    @torch.inference_mode()
     def _run(self, windows: Sequence[Samples]) -> None:
         """Analyse windows of samples [C, frames * hop]; the onsets need the window before, so they go in order."""
-        with one_core_each():
-            shapes = self._workers.shared(self._shapes, [self._with_tail(window) for window in windows])
-        for shape, levels, second in shapes:
-            flags = self.network.onset.flags(levels, self._levels)
-            self._levels = levels[:, -2:]
-            onsets = flags.long()
-            if flags.any():
-                onsets += self.network.onset_codes(shape, flags)
-            size = self.network.config.frame_sub_frames
-            heads, envelope = shape.envelope.codes.transpose(1, 2), by_frame(shape.quantized, size)
-            levels = levels.unflatten(1, (-1, size))
-            found = Analysed(heads, torch.zeros_like(flags), onsets, levels, envelope, shape.waveform_latent)
-            if self._pair is not None and second is not None:
-                found = self._with_second(found, *self._pair.push(shape, second))
+        for window in self.engine.analyse([self._with_tail(x) for x in windows], paired=self._pair is not None):
+            found = self._main(window)
+            if self._pair is not None and window.second is not None:
+                found = joined([found, self._second(self._pair, window)], 0)
             self._analysed.append(found)
-            self._frames += flags.shape[1]
+            self._frames += found.frames
 
-    def _with_tail(self, samples: Samples) -> Tensor:
+    def _with_tail(self, samples: Samples) -> Samples:
         """A window with the two sub-frames before it: [C, frames * hop + 2 * sub_frame]."""
-        x = torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self._tail.device)
-        x = torch.cat([self._tail, x], 1)
-        self._tail = x[:, -self._tail.shape[1] :].clone()
+        x = np.concatenate([self._tail, samples], 1)
+        self._tail = x[:, -self._tail.shape[1] :]
         return x
 
-    def _with_second(
-        self, main: Analysed, codes: Tensor, needless: Tensor, envelope: Tensor, latents: Tensor
-    ) -> Analysed:
-        """The main channel's frames and what `PairEncoder` says of the second's."""
-        heads = F.pad(codes[..., None], (0, main.heads.shape[2] - 1))
-        second = (
-            heads,
-            needless,
-            torch.zeros_like(main.onsets),
-            torch.zeros_like(main.levels),
-            by_frame(envelope, self.network.config.frame_sub_frames),
-            latents,
-        )
-        return Analysed(*(torch.cat(both) for both in zip(_columns(main), second, strict=True)))
+    def _main(self, window: Window) -> Analysed:
+        """All channels, or the main one of a pair."""
+        onsets, size = self.engine.onsets, self.config.frame_sub_frames
+        flags = onsets.flags(window.levels, self._levels)
+        self._levels = window.levels[:, -2:]
+        codes = np.zeros(flags.shape, np.int64)
+        for c in np.flatnonzero(flags.any(1)):
+            amplitude = self.engine.scales.amplitude(window.quantized[c])
+            codes[c] = onsets.codes(window.coefficients[c], amplitude, flags[c])
+        shape = (len(flags), flags.shape[1], -1)
+        levels, envelope = window.levels.reshape(*flags.shape, size), window.quantized.reshape(shape)
+        return Analysed(window.heads, np.zeros(flags.shape, np.bool_), codes, levels, envelope, window.latents)
 
-    @torch.inference_mode()
-    def _shapes(self, windows: Sequence[Tensor]) -> list[tuple[Shape[Found], Tensor, Tensor | None]]:
-        """What is known of windows one by one: shapes, levels for onsets [C, S], coefficients of a second channel."""
-        if self._pair is None:
-            return [(s, self.network.levels(s.envelope.codes), None) for s in self.network.shapes(windows, self._coder)]
-        shapes = self.network.shapes([window[:1] for window in windows], self._coder)
-        seconds = [self.network.analyse(window[1:])[1] for window in windows]
-        return [(s, self.network.levels(s.envelope.codes), x) for s, x in zip(shapes, seconds, strict=True)]
+    def _second(self, pair: PairEncoder, window: Window) -> Analysed:
+        """The second channel of a pair."""
+        assert window.second is not None
+        main, second = window.coefficients[0, 1:], window.second[1:]
+        codes, needless, envelope, latents = pair.push(window.quantized[0], main, second)
+        frames, size = len(codes), self.config.frame_sub_frames
+        heads = np.zeros((1, frames, window.heads.shape[2]), np.int64)
+        heads[0, :, 0] = codes
+        silent, no_levels = np.zeros((1, frames), np.int64), np.zeros((1, frames, size))
+        return Analysed(heads, needless[None], silent, no_levels, envelope.reshape(1, frames, -1), latents[None])
 
     # ---- frames that wait
 
-    def _joined(self, frames: int) -> Analysed:
+    def _next(self, frames: int) -> Analysed:
         """The next frames, as one piece."""
         assert 0 < frames <= self.ready
         if len(self._analysed) > 1:
-            columns = zip(*(_columns(part) for part in self._analysed), strict=True)
-            self._analysed = [Analysed(*(torch.cat(column, 1) for column in columns))]
-        return _sliced(self._analysed[0], 0, frames)
-
-    def _keep(self, frames: int) -> None:
-        self._analysed = [self._joined(frames)] if frames else []
+            self._analysed = [joined(self._analysed, 1)]
+        return self._analysed[0].cut(0, frames)
 
     def _drop(self, frames: int) -> None:
         left = self.ready - frames
-        self._analysed = [_sliced(self._analysed[0], frames, frames + left)] if left else []
-
-
-def _columns(part: Analysed) -> tuple[Tensor, ...]:
-    return part.heads, part.needless, part.onsets, part.levels, part.envelope, part.latents
-
-
-def _sliced(part: Analysed, begin: int, end: int) -> Analysed:
-    """Frames `begin` to `end` of a piece."""
-    return Analysed(*(x[:, begin:end] for x in _columns(part)))
+        self._analysed = [self._analysed[0].cut(frames, frames + left)] if left else []

@@ -14,7 +14,7 @@ from rvqcodec.models.rvq44.config import Config
 if TYPE_CHECKING:
     from rvqcodec.models.rvq44.decoder import StreamDecoder
     from rvqcodec.models.rvq44.encoder import StreamEncoder
-    from rvqcodec.models.rvq44.network import Network
+    from rvqcodec.models.rvq44.engine import Engine
 
 
 def facts(config: dict[str, Any], model_id: str, weights_hash: bytes) -> ModelFacts:
@@ -28,49 +28,44 @@ def bitstream(names: Iterable[str]) -> list[str]:
 
 
 def load(card: Card, tensors: Mapping[str, npt.NDArray[Any]], device: str) -> "Rvq44":
-    """The model of a card from its tensors. RuntimeError, ValueError or TypeError where they do not fit its config."""
-    import torch
+    """The model of a card from its tensors: in numpy on the CPU, in torch elsewhere.
 
-    from rvqcodec.models.rvq44.network import Network
+    RuntimeError, ValueError or TypeError where they do not fit its config.
+    """
+    config = Config(**card.config)
+    if device == "cpu":
+        from rvqcodec.models.rvq44.cpu.engine import NumpyEngine
 
-    network = Network(Config(**card.config))
-    network.load_state_dict({name: torch.from_numpy(tensor).float() for name, tensor in tensors.items()})
-    return Rvq44(network.to(device).eval().requires_grad_(False), card.facts)
+        return Rvq44(NumpyEngine(config, tensors), card.facts)
+    from rvqcodec.models.rvq44.network.engine import TorchEngine
+
+    return Rvq44(TorchEngine.of(config, tensors, device), card.facts)
 
 
 class Rvq44:
-    """A network with the facts of its card; what `Model` asks for."""
+    """An engine with the facts of its card; what `Model` asks for."""
 
-    def __init__(self, network: "Network", facts: ModelFacts | None = None) -> None:
+    def __init__(self, engine: "Engine", facts: ModelFacts | None = None) -> None:
         """facts: None for a network that is no model yet, as in training."""
-        self.network = network
-        self.facts = facts or network.config.facts("untrained", bytes(8))
+        self.engine = engine
+        self.facts = facts or engine.config.facts("untrained", bytes(8))
 
     @property
     def context(self) -> int:
-        return timing.context(self.network.config, paired=True)
+        return timing.context(self.engine.config, paired=True)
 
     @property
     def lookahead(self) -> int:
-        return timing.lookahead(self.network.config, paired=True)
+        return timing.lookahead(self.engine.config, paired=True)
 
     def encoder(self, channels: int, *, paired: bool = False) -> "StreamEncoder":
         from rvqcodec.models.rvq44.encoder import StreamEncoder
 
-        return StreamEncoder(self.network, channels, paired=paired)
+        return StreamEncoder(self.engine, channels, paired=paired)
 
     def decoder(
-        self,
-        channels: int,
-        *,
-        paired: bool = False,
-        start_frame: int = 0,
-        begins: bool = False,
-        precision: str = "auto",
+        self, channels: int, *, paired: bool = False, start_frame: int = 0, begins: bool = False
     ) -> "StreamDecoder":
-        from rvqcodec.models.rvq44.decoder import StreamDecoder, takes_bf16
+        from rvqcodec.models.rvq44.decoder import StreamDecoder
 
-        bf16 = takes_bf16(precision, self.network.device)
-        return StreamDecoder(
-            self.network, channels, paired=paired, start_frame=start_frame, begins=begins, bf16=bf16
-        )  # fmt: skip
+        return StreamDecoder(self.engine, channels, paired=paired, start_frame=start_frame, begins=begins)

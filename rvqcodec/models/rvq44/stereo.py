@@ -16,14 +16,11 @@ Shapes: T frames, S sub-frames, B bands, F coefficients.
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from rvqcodec.models.rvq44.layers import MDCT
+from rvqcodec.models.rvq44.tables import Floats
 from rvqcodec.models.rvq44.timing import MEMORY
 
-Floats = NDArray[np.float32]
 Codes = NDArray[np.uint16]
 
 DECAY = 0.75
@@ -38,15 +35,12 @@ BLOCK = 64  # entries that are compared at a time
 HEARD = 0.4  # exponent of the sensitivity: 0.5 would be for absolute errors, 1 for squared ones
 COHERENT = 0.12  # of coherence, as bad as a decibel
 LIMIT, SOFT = 1.3, 2e-3  # of parameters (radians) and powers, beyond which the sensitivity grows no more
-# Coefficients in a row whose phase is turned the same way: up to which one, how many. From 3 kHz on the ear cannot
-# tell turned from unlike, so that each critical band there has some of either. Tones on a seam waver: few seams below.
-TURNS = ((72, 12), (216, 8), (588, 16))
 
 
-def covariances(main: Tensor, second: Tensor, band_weights: Tensor, sub_frames: int) -> Floats:
+def covariances(main: Floats, second: Floats, band_weights: Floats, sub_frames: int) -> Floats:
     """MDCT coefficients [S, F], band weights [F, B] -> <main, main>, <main, second>, <second, second>: [3, T, B]."""
-    products = torch.stack([main * main, main * second, second * second]) @ band_weights
-    powers: Floats = products.unflatten(1, (-1, sub_frames)).sum(2).cpu().numpy()
+    products = np.stack([main * main, main * second, second * second]) @ band_weights
+    powers: Floats = products.reshape(3, -1, sub_frames, band_weights.shape[1]).sum(2)
     return powers
 
 
@@ -214,44 +208,7 @@ def by_sub_frame(before: Floats, values: Floats) -> Floats:
     return np.stack([halfway, values], 1).reshape(-1, values.shape[1])
 
 
-def spread(values: Tensor, band_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Parameters of sub-frames [S, 2 B], band weights [F, B] -> alpha and rho of each coefficient [S, F]."""
-    alpha, rho = (half @ band_weights.t() for half in values.chunk(2, -1))
-    return torch.tan(alpha.clamp(-STEEPEST, STEEPEST)), torch.tan(rho.clamp(0, STEEPEST))
-
-
-class Unlike:
-    """Makes of the main channel one that is as loud everywhere, at every moment, and has nothing in common with it.
-
-    Each coefficient's phase is turned by 90 degrees, forward or back (TURNS): the modified discrete sine transform of
-    the main channel's sound, which depends on the sub-frames before and after. Noise of the same envelope would be
-    heard beside tones, and its level wavers against the main channel's.
-    """
-
-    def __init__(self, transform: MDCT) -> None:
-        size = transform.size
-        n = torch.arange(size, dtype=torch.float64) + 0.5
-        dst = torch.sin(torch.pi / size * n[:, None] * n) * (2 / size) ** 0.5
-        window = torch.sin(torch.pi / (2 * size) * (torch.arange(2 * size, dtype=torch.float64) + 0.5))
-        dct = torch.cos(torch.pi / size * n[:, None] * n) * (2 / size) ** 0.5
-        a, b = dct.chunk(2, -1)  # as MDCT.inverse, in float64
-        frames = torch.cat([b, -b.flip(-1), -a.flip(-1), -a], -1) * window
-
-        def sines(x: Tensor) -> Tensor:
-            a, b, c, d = (x * window).chunk(4, -1)
-            turned: Tensor = torch.cat([c.flip(-1) - d, a + b.flip(-1)], -1) @ dst
-            return turned
-
-        empty = torch.zeros_like(dct)
-        parts = [torch.cat([frames[:, size:], empty], 1), frames, torch.cat([empty, frames[:, :size]], 1)]
-        sign, start, turn = torch.ones(size, dtype=torch.float64), 0, 1.0
-        for end, width in TURNS:
-            for i in range(start, min(end, size), width):
-                sign[i : i + width] = turn
-                turn = -turn
-            start = end
-        self.before, self.now, self.after = ((sines(part) * sign).float().to(transform.dct.device) for part in parts)
-
-    def __call__(self, main: Tensor) -> Tensor:
-        """main [S + 2, F], with the sub-frames before and after (zeros at the ends) -> [S, F]."""
-        return main[:-2] @ self.before + main[1:-1] @ self.now + main[2:] @ self.after
+def spread(values: Floats, bands: Floats) -> tuple[Floats, Floats]:
+    """Parameters of sub-frames [S, 2 B], bands to coefficients [B, F] -> alpha and rho of each coefficient [S, F]."""
+    alpha, rho = (half @ bands for half in np.split(values, 2, 1))
+    return np.tan(np.clip(alpha, -STEEPEST, STEEPEST)), np.tan(np.clip(rho, 0, STEEPEST))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rvqcodec.models.rvq44.search import Search, nearest
+from rvqcodec.models.rvq44.network.search import Search, nearest
 
 
 class Codebook(nn.Module):

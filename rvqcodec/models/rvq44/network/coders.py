@@ -7,8 +7,8 @@ from typing import Protocol, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from rvqcodec.models.rvq44.quantize import LatentQuantizer, Quantized
-from rvqcodec.models.rvq44.search import Search
+from rvqcodec.models.rvq44.network.quantize import LatentQuantizer, Quantized
+from rvqcodec.models.rvq44.network.search import Search
 
 Quantizers: TypeAlias = tuple[LatentQuantizer, LatentQuantizer]
 """Of the envelope and of the waveform."""

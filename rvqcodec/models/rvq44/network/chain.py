@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from rvqcodec.models.rvq44.layers import Block
+from rvqcodec.models.rvq44.network.layers import Block
 
 
 class Chain:

@@ -1,4 +1,4 @@
-"""Network blocks that know their own context: transform, envelope bands, ConvNeXt blocks, position noise.
+"""Network blocks that know their own context: transform, ConvNeXt blocks.
 
 Shapes: B batch, S sub-frames, D features; everything is channels-last, [B, S, D].
 """
@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rvqcodec.models.rvq44 import tables
+
 
 class MDCT(nn.Module):
     """Modified discrete cosine transform with a sine window; orthonormal, perfect reconstruction by overlap-add.
@@ -21,16 +23,11 @@ class MDCT(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        if size < 2 or size % 2:
-            raise ValueError(f"a transform of {size} coefficients: must be even")
-        n = torch.arange(size, dtype=torch.float64) + 0.5
-        dct = torch.cos(math.pi / size * n[:, None] * n) * math.sqrt(2 / size)
-        window = torch.sin(math.pi / (2 * size) * (torch.arange(2 * size, dtype=torch.float64) + 0.5))
         self.size = size
         self.dct: Tensor
         self.window: Tensor
-        self.register_buffer("dct", dct.float(), persistent=False)
-        self.register_buffer("window", window.float(), persistent=False)
+        self.register_buffer("dct", torch.from_numpy(tables.cosines(size)).clone(), persistent=False)
+        self.register_buffer("window", torch.from_numpy(tables.sine_window(size)).clone(), persistent=False)
 
     def forward(self, frames: Tensor, count: int | None = None) -> Tensor:
         """frames [B, S, 2 * size] -> coefficients [B, S, size], or only the lowest `count` of them."""
@@ -49,31 +46,6 @@ def overlap_add(frames: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
     halves = torch.cat([tail[:, None], frames[..., n:]], 1)
     samples = frames[..., :n] + halves[:, :-1]
     return samples.flatten(1), halves[:, -1]
-
-
-def mel(frequency: float) -> float:
-    """Hz -> mel (O'Shaughnessy, 1987). `report.metrics` has Slaney's scale, by which its distances are defined."""
-    return 2595 * math.log10(1 + frequency / 700)
-
-
-def mel_to_hz(value: float) -> float:
-    """mel -> Hz; the inverse of `mel`."""
-    return 700 * (10 ** (value / 2595) - 1)
-
-
-def band_matrix(*, size: int, bands: int, sample_rate: int, top: float) -> Tensor:
-    """[size, bands]: triangular mel-spaced bands over MDCT bins; every row sums to 1."""
-    centres = [mel_to_hz(i * mel(top) / (bands - 1)) for i in range(bands)]
-    matrix = torch.zeros(size, bands)
-    for i in range(size):
-        frequency = (i + 0.5) * sample_rate / 2 / size
-        j = next((j for j in range(bands) if centres[j] >= frequency), bands)
-        if j == bands:
-            matrix[i, bands - 1] = 1
-        else:  # centres[0] is 0 Hz, so j is at least 1
-            share = (frequency - centres[j - 1]) / (centres[j] - centres[j - 1])
-            matrix[i, j - 1], matrix[i, j] = 1 - share, share
-    return matrix
 
 
 def start_as_identity(weight: Tensor, pairs: int, noise: float = 0.005) -> None:
@@ -140,22 +112,6 @@ class Block(nn.Module):
         if first < 0:
             y[:, : min(-first, y.shape[1])] = 0
         return y, x[:, -(self.past + self.future) :]
-
-
-def position_noise(rows: int, bins: int) -> Tensor:
-    """[rows, bins]: nearly Gaussian noise of unit variance, the same on every machine and in every version.
-
-    An integer hash (lowbias32, C. Wellons 2018) of the position; the sum of its four bytes. Integer arithmetic
-    modulo 2^32 (int64 wraps and the low 32 bits stay right), one division.
-    """
-    mask = 0xFFFFFFFF
-    h = torch.arange(rows * bins, dtype=torch.int64)
-    h = ((h ^ (h >> 16)) * 0x7FEB352D) & mask
-    h = ((h ^ (h >> 15)) * 0x846CA68B) & mask
-    h = h ^ (h >> 16)
-    total = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + (h >> 24)
-    deviation = math.sqrt(4 * (256**2 - 1) / 12)
-    return ((total - 510).float() / deviation).view(rows, bins)
 
 
 @contextmanager

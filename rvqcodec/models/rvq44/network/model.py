@@ -20,31 +20,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rvqcodec.models.rvq44.coders import Coder, Quantizers, Result
+from rvqcodec.models.rvq44 import tables
 from rvqcodec.models.rvq44.config import Config
-from rvqcodec.models.rvq44.envelope import Emphasis, Order, by_frame, by_sub_frame
-from rvqcodec.models.rvq44.layers import (
+from rvqcodec.models.rvq44.engine import ENVELOPE_WIDTH, WAVEFORM_AHEAD, WAVEFORM_WIDTH
+from rvqcodec.models.rvq44.network.coders import Coder, Quantizers, Result
+from rvqcodec.models.rvq44.network.envelope import Emphasis, Order, by_frame, by_sub_frame
+from rvqcodec.models.rvq44.network.layers import (
     MDCT,
     Block,
-    band_matrix,
     box,
     exactly,
     overlap_add,
-    position_noise,
     start_as_identity,
 )
-from rvqcodec.models.rvq44.onset import Onsets
-from rvqcodec.models.rvq44.parts import Encoded, Shape, Synthesis
-from rvqcodec.models.rvq44.quantize import LatentQuantizer
-
-POWER_FLOOR = 1e-9  # of a coefficient: about -90 dB below full scale
-FLAT_LIMIT = 160  # of a weighted coefficient, in flat_rms: an onset that the envelope missed must not explode
-# Limits of what the network may change: it learned to mute noise that it takes for a tone, or whose edges are steep.
-NOISE_GAINS, LOW_NOISE_GAINS = (-0.9, 0.4), (-7.0, 0.4)  # logarithms, from 1 kHz on and below
-LARGEST_CORRECTION = 0.2  # of the envelope: 3.5 dB
-NOISE_WIDTH = 17  # coefficients over which the gain is smooth: left free, it gathered the noise on a comb
-# How codes are searched: wider comes closer, at the price of speed (weights/MODEL_CARD.md, "What was tried").
-ENVELOPE_WIDTH, WAVEFORM_WIDTH, WAVEFORM_AHEAD = 6, 4, 3
+from rvqcodec.models.rvq44.network.onset import Onsets
+from rvqcodec.models.rvq44.network.parts import Dequantized, Encoded, Shape, Synthesis
+from rvqcodec.models.rvq44.network.quantize import LatentQuantizer
 
 Blocks: TypeAlias = Callable[..., tuple[Tensor, ...]]
 """Takes x through the blocks, and whatever else it is given around them; in a stream all of it comes out later."""
@@ -56,11 +47,8 @@ class Network(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        c = config
-        if c.decoder_blocks * c.block_future % c.frame_sub_frames:
-            raise ValueError(f"{c.decoder_blocks} blocks: the decoder must lag by whole frames")
-        if not 0 < c.envelope_codebooks <= c.max_n_q:
-            raise ValueError(f"{c.envelope_codebooks} envelope codebooks of {c.max_n_q}")
+        c, made = config, tables.of(config)
+        made.check()
         # what codes mean: with the codebooks, the bitstream
         self.envelope_mean: Tensor
         self.register_buffer("envelope_mean", torch.zeros(c.bands))
@@ -68,20 +56,18 @@ class Network(nn.Module):
         self.onset = Onsets(c)
         self.stereo_table: Tensor
         self.register_buffer("stereo_table", torch.zeros(c.codebook_size, 2 * c.bands))
-        both = c.frame_sub_frames * c.bands
         self.envelope_quantizer = LatentQuantizer(
-            latent=both,
+            latent=c.frame_sub_frames * c.bands,
             size=c.codebook_size,
-            dims=[both] * c.envelope_codebooks,
+            dims=c.envelope_dims,
             width=ENVELOPE_WIDTH,
             ahead=c.envelope_codebooks,
             weigh=self._emphasis,
         )
-        fine = c.max_n_q - c.envelope_codebooks
         self.waveform_quantizer = LatentQuantizer(
             latent=c.frame_sub_frames * c.latent_dim,
             size=c.codebook_size,
-            dims=[c.wide_dim if k < c.wide_codebooks else c.codebook_dim for k in range(fine)],
+            dims=c.waveform_dims,
             width=WAVEFORM_WIDTH,
             ahead=WAVEFORM_AHEAD,
         )
@@ -96,31 +82,27 @@ class Network(nn.Module):
         self.decoder_out = nn.Linear(c.dim, c.bands + c.coefficients, bias=False)
         self.decoder_noise = nn.Linear(c.dim, c.sub_frame)
         self.decoder_carrier: Tensor
-        self.register_buffer("decoder_carrier", position_noise(c.carrier_length, c.sub_frame).sign())
+        noise = torch.from_numpy(tables.position_noise(c.carrier_length, c.sub_frame))
+        self.register_buffer("decoder_carrier", noise.sign())
         # fixed tables
         self.transform = MDCT(c.sub_frame)
-        frequency = (torch.arange(c.sub_frame) + 0.5) * c.sample_rate / 2 / c.sub_frame
-        smooth = torch.hann_window(c.smooth_window)
         self.band_weights: Tensor
         self.window: Tensor
         self.smooth: Tensor
         self.importance: Tensor
-        self.register_buffer(
-            "band_weights",
-            band_matrix(size=c.sub_frame, bands=c.bands, sample_rate=c.sample_rate, top=c.top_hz),
-            persistent=False,
-        )
-        self.register_buffer("window", torch.hann_window(2 * c.sub_frame), persistent=False)
-        self.register_buffer("smooth", smooth / smooth.sum(), persistent=False)
-        self.register_buffer("importance", 1 / (1 + frequency / c.importance_hz), persistent=False)
-        limits = [LOW_NOISE_GAINS if f < 1000 else NOISE_GAINS for f in frequency.tolist()]
-        self.noise_gains: Tensor
         self.audible: Tensor
-        # The highest band has no upper end; what noise would add to silence there nobody hears.
-        self.register_buffer("audible", ((c.top_hz + 500 - frequency) / 1000).clamp(0, 1), persistent=False)
-        self.register_buffer("noise_gains", torch.tensor(limits).t().contiguous(), persistent=False)
-        self.order = Order(c, band_weights=self.band_weights, importance=self.importance)
-        self._start_as_classical_codec(frequency)
+        self.noise_gains: Tensor
+        for name, table in (
+            ("band_weights", made.band_weights),
+            ("window", made.analysis_window),
+            ("smooth", made.smooth),
+            ("importance", made.importance),
+            ("audible", made.audible),
+            ("noise_gains", made.noise_gains),
+        ):
+            self.register_buffer(name, torch.from_numpy(table).clone(), persistent=False)
+        self.order = Order(c)
+        start_as_classical_codec(self)
 
     @property
     def quantizers(self) -> Quantizers:
@@ -130,17 +112,6 @@ class Network(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.envelope_mean.device
-
-    def _start_as_classical_codec(self, frequency: Tensor) -> None:
-        """The latent unchanged, zero corrections, noise gain 0.9 above 1 kHz (design: "The start decides")."""
-        start_as_identity(self.decoder_in.weight, min(self.decoder_in.weight.shape))
-        start_as_identity(self.decoder_out.weight, self.config.bands)
-        for layer in (self.decoder_in.bias, self.decoder_n_q.weight, self.decoder_noise.weight):
-            nn.init.zeros_(layer)
-        with torch.no_grad():
-            gain = (math.log(0.9) + F.logsigmoid((frequency - 1000) / 250)).clamp_min(-4)
-            low, high = self.noise_gains
-            self.decoder_noise.bias.copy_(((gain - low) / (high - low)).clamp(0.01, 0.99).logit())
 
     # ---- encode
 
@@ -201,7 +172,7 @@ class Network(nn.Module):
         """
         with exactly(envelope.device):
             importance = self.importance[: coefficients.shape[2]]
-            limit = FLAT_LIMIT * self.config.flat_rms / importance
+            limit = tables.FLAT_LIMIT * self.config.flat_rms / importance
             worth = self.scale(self.amplitude(quantized))[..., : coefficients.shape[2]]
             flat = (coefficients / worth).clamp(-limit, limit)
             return self.pack(torch.cat([envelope - quantized, flat], -1), quantized)
@@ -216,7 +187,7 @@ class Network(nn.Module):
         spectrum = bins.real.square() + bins.imag.square()
         power = (spectrum[..., :-1] + spectrum[..., 1:]) * (0.667 / self.config.sub_frame)
         bands = (power @ self.band_weights) / self.band_weights.sum(0)
-        return self.config.envelope_scale * (0.5 * torch.log(bands + POWER_FLOOR) - self.envelope_mean)
+        return self.config.envelope_scale * (0.5 * torch.log(bands + tables.POWER_FLOOR) - self.envelope_mean)
 
     def _emphasis(self, latent: Tensor) -> Tensor:
         return self.emphasis(latent, self.envelope_mean)
@@ -270,32 +241,29 @@ class Network(nn.Module):
 
     # ---- decode
 
-    def decode(self, parts: tuple[Tensor, ...], n_q: Tensor, first: int, blocks: Blocks | None = None) -> Synthesis:
+    def decode(self, parts: Dequantized, n_q: Tensor, first: int, blocks: Blocks | None = None) -> Synthesis:
         """What `dequantize` gave, n_q int64 [B, T] -> MDCT coefficients, noise added.
 
         first: where the first sub-frame that comes out stands in the recording, for the noise; item b of the batch is
         coded channel b. blocks: what takes a stream through the blocks (None: all of it is here).
         """
-        latent, envelope, onset = parts
-        made = self.synthesize(latent, envelope, n_q, onset, blocks)
+        made = self.synthesize(parts.latent, parts.envelope, n_q, parts.onset, blocks)
         count = made.coefficients.shape[1]
         noise = torch.stack([self.noise(first, count, channel=i) for i in range(len(n_q))])
         coefficients = (made.coefficients + made.noise_amplitude * noise) * (made.n_q > 0)[..., None]
         return replace(made, coefficients=coefficients)
 
-    def dequantize(self, codes: Tensor, n_q: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """codes [B, K, T], n_q [B, T] -> unpacked latent [B, S, bands + coefficients], envelope [B, S, bands], onset.
-
-        onset int64 [B, T]: the code and 1, or 0 where there is none. before: levels of two sub-frames before [B, 2].
-        """
+    def dequantize(self, codes: Tensor, n_q: Tensor, before: Tensor | None = None) -> Dequantized:
+        """codes [B, K, T], n_q [B, T] -> what they stand for. before: levels of the two sub-frames before [B, 2]."""
         split, size = self.config.envelope_codebooks, self.config.frame_sub_frames
         envelope = by_sub_frame(self.envelope_quantizer.decode(codes[:, :split], n_q), size)
         rest = codes[:, split:]
-        onsets = self.onset.flags(self.levels(codes, n_q), before) & (n_q > split)
+        levels = self.levels(codes, n_q)
+        onsets = self.onset.flags(levels, before) & (n_q > split)
         onset = torch.where(onsets, rest[:, 0] + 1, 0) if rest.shape[1] else torch.zeros_like(n_q)
         details = torch.where(onsets[:, None], F.pad(rest[:, 1:], (0, 0, 0, 1)), rest) if rest.shape[1] else rest
         packed = self.waveform_quantizer.decode(details, n_q - split - onsets.long())
-        return self.unpack(by_sub_frame(packed, size), envelope), envelope, onset
+        return Dequantized(self.unpack(by_sub_frame(packed, size), envelope), envelope, onset, levels)
 
     def synthesize(
         self, latent: Tensor, envelope: Tensor, n_q: Tensor, onset: Tensor, blocks: Blocks | None = None
@@ -306,13 +274,14 @@ class Network(nn.Module):
         x = torch.cat([latent[..., : c.bands], envelope, latent[..., c.bands :]], -1)
         x = self.decoder_in(x) + self.decoder_n_q(n_q)
         x, latent, envelope, n_q, onset = (blocks or self.all_blocks)(x, latent, envelope, n_q, onset)
-        out, steps = self.decoder_out(x).float(), box(self.decoder_noise(x).float(), NOISE_WIDTH).sigmoid()
+        out, steps = self.decoder_out(x).float(), box(self.decoder_noise(x).float(), tables.NOISE_WIDTH).sigmoid()
         with torch.autocast(x.device.type, enabled=False):  # levels need float32
             coded, envelope = latent[..., c.bands :].float(), envelope.float()
             # Only what was coded: elsewhere the network would put lines that do not move, a comb in place of noise.
             flat = (out[..., c.bands :] + coded * self.decoder_direct) * (coded != 0)
             coefficients = F.pad(flat, (0, c.sub_frame - c.coefficients)) * self.scale(self.amplitude(envelope))
-            correction = LARGEST_CORRECTION * torch.tanh(out[..., : c.bands] / LARGEST_CORRECTION)
+            largest = tables.LARGEST_CORRECTION
+            correction = largest * torch.tanh(out[..., : c.bands] / largest)
             amplitude = self.amplitude(envelope + correction)
             low, high = self.noise_gains
             gain = (low + (high - low) * steps).exp() * self.audible
@@ -381,3 +350,16 @@ class Network(nn.Module):
         length = len(self.decoder_carrier)
         begin = first + (channel % 2 * 4 + channel // 2) * length // 8
         return self.decoder_carrier[torch.arange(begin, begin + count, device=self.decoder_carrier.device) % length]
+
+
+@torch.no_grad()
+def start_as_classical_codec(network: Network) -> None:
+    """The latent unchanged, zero corrections, noise gain 0.9 above 1 kHz (design: "The start decides")."""
+    start_as_identity(network.decoder_in.weight, min(network.decoder_in.weight.shape))
+    start_as_identity(network.decoder_out.weight, network.config.bands)
+    for layer in (network.decoder_in.bias, network.decoder_n_q.weight, network.decoder_noise.weight):
+        nn.init.zeros_(layer)
+    frequency = torch.from_numpy(tables.of(network.config).frequency)
+    gain = (math.log(0.9) + F.logsigmoid((frequency - 1000) / 250)).clamp_min(-4)
+    low, high = network.noise_gains
+    network.decoder_noise.bias.copy_(((gain - low) / (high - low)).clamp(0.01, 0.99).logit())

@@ -1,4 +1,4 @@
-"""What passes between the network's stages: `Shape`, `Encoded`, `Synthesis`.
+"""What passes between the network's stages: `Shape`, `Encoded`, `Dequantized`, `Synthesis`.
 
 Shapes: B recordings or coded channels, S sub-frames, T frames, K codebooks.
 """
@@ -8,7 +8,7 @@ from typing import Generic
 
 from torch import Tensor
 
-from rvqcodec.models.rvq44.coders import Result
+from rvqcodec.models.rvq44.network.coders import Result
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,20 @@ class Encoded(Generic[Result]):
     waveform: Result
     onsets: Tensor
     onset_codes: Tensor
+
+
+@dataclass(frozen=True)
+class Dequantized:
+    """What codes stand for.
+
+    latent [B, S, bands + coefficients], unpacked; envelope [B, S, bands]; onset [B, T]: the code and 1, or 0 where
+    there is none; levels [B, S]: by which onsets are found.
+    """
+
+    latent: Tensor
+    envelope: Tensor
+    onset: Tensor
+    levels: Tensor
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,15 @@
-"""What the envelope decides: how its codes are searched, and which coefficients are coded, in which order."""
+"""What the envelope decides, in torch: how its codes are searched, which coefficients are coded, in which order.
+
+`emphasis` and `scales` are the same in numpy.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rvqcodec.models.rvq44 import tables
 from rvqcodec.models.rvq44.config import Config
-
-NEIGHBOURS = 4  # bands on either side that a band is compared with
-# Between which dB a band's weight in the search changes, and by how much at most.
-PROMINENT, MOST_PROMINENT = (18.0, 30.0), 4.0  # above its neighbours
-QUIET, LESS_QUIET = (10.0, 50.0), 0.75  # below the loudest band, levels against the corpus' mean spectrum
-LOUD, MOST_LOUD = (0.0, 10.0), 2.0  # below the band of most power
+from rvqcodec.models.rvq44.emphasis import LESS_QUIET, LOUD, MOST_LOUD, MOST_PROMINENT, NEIGHBOURS, PROMINENT, QUIET
 
 
 def on_steps(entries: Tensor, step: float) -> Tensor:
@@ -29,11 +28,7 @@ def by_sub_frame(x: Tensor, sub_frames: int) -> Tensor:
 
 
 class Emphasis:
-    """Weights of the squared errors in an envelope's search: what is loud or stands out must have the right level.
-
-    With equal weights a pure tone's band came out up to 16 dB wrong and loud noise with steep edges 3 to 11 dB too
-    quiet, because the search favoured the many silent bands beside them.
-    """
+    """Weights of the squared errors in an envelope's search, as `emphasis.Emphasis` finds them."""
 
     def __init__(self, config: Config) -> None:
         self.bands, self.scale, self.sub_frames = config.bands, config.envelope_scale, config.frame_sub_frames
@@ -59,29 +54,18 @@ def ramp(x: Tensor, bounds: tuple[float, float]) -> Tensor:
 
 
 class Order(nn.Module):
-    """Sorts a sub-frame's coefficients by the size that the quantized envelope predicts, in whole blocks.
+    """Sorts a sub-frame's coefficients by the size that the quantized envelope predicts, as `scales.Scales.places`."""
 
-    A fixed order would leave everything above some 3 kHz to noise, however loud it is. Encoder and decoder must agree
-    on every machine, so sizes are multiples of envelope_step * share_step, which float64 holds exactly.
-    """
-
-    def __init__(self, config: Config, *, band_weights: Tensor, importance: Tensor) -> None:
-        """band_weights [sub_frame, bands], importance [sub_frame]: of each coefficient."""
+    def __init__(self, config: Config) -> None:
         super().__init__()
         c = config
-        if c.coefficients % c.block_size or c.coded_coefficients % c.block_size:
-            raise ValueError(f"coefficients are coded in whole blocks of {c.block_size}")
-        if not 0 < c.coded_coefficients <= c.coefficients <= c.sub_frame:
-            raise ValueError(f"{c.coded_coefficients} of {c.coefficients} of {c.sub_frame} coefficients")
         self.block_size, self.count = c.block_size, c.coded_coefficients // c.block_size
         self.scale, self.step, self.sub_frames = c.envelope_scale, c.envelope_step, c.frame_sub_frames
-        shares = band_weights[: c.coefficients].double().unflatten(0, (-1, c.block_size)).mean(1).t()
-        logarithm = importance[: c.coefficients].double().log().unflatten(0, (-1, c.block_size)).mean(1)
+        made = tables.of(c)
         self.shares: Tensor
         self.importance: Tensor
-        self.register_buffer("shares", (shares / c.share_step).round() * c.share_step, persistent=False)
-        # converted to envelope units: log(coefficient) * envelope_scale / flatten_exponent
-        self.register_buffer("importance", logarithm * c.envelope_scale / c.flatten_exponent, persistent=False)
+        self.register_buffer("shares", torch.from_numpy(made.shares).clone(), persistent=False)
+        self.register_buffer("importance", torch.from_numpy(made.block_importance).clone(), persistent=False)
 
     def forward(self, quantized: Tensor, mean: Tensor) -> Tensor:
         """quantized envelope [B, S, bands], its mean [bands] -> int64 [B, S, coded_coefficients], largest first.

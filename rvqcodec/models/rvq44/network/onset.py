@@ -1,20 +1,12 @@
-"""Onsets: the temporal envelope of a frame whose level jumps, so that an attack is neither smeared nor heard early.
-
-A frame whose coarse envelope jumps has one code more: the powers of its treble in slots of 0.6 ms. What the decoder
-makes of the treble is scaled to them. Whether there is such a code follows from codes that every frame has, so nothing
-else says it.
-"""
+"""Onsets in torch, as `onsets` has them in numpy: which frames, their codes, shaping of decoded treble."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rvqcodec.models.rvq44.config import Config
-from rvqcodec.models.rvq44.envelope import by_frame
-
-QUIETEST, LOUDEST = -50.0, 20.0  # dB of a slot against the loudest window around
-GAINS = 1e-3, 10.0  # by which a slot is scaled
-RAMP = 9  # samples over which the gain moves from slot to slot
+from rvqcodec.models.rvq44.network.envelope import by_frame
+from rvqcodec.models.rvq44.onsets import GAINS, LOUDEST, QUIETEST, RAMP
 
 
 class Onsets(nn.Module):
