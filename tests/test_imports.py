@@ -3,8 +3,10 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rvqfiles
 from conftest import ENVIRONMENT, ROOT
@@ -56,6 +58,14 @@ def test_commands_that_start_at_once(tiny: Path, args: list[str]) -> None:
     words = [word.replace("TINY", str(tiny)) for word in args]
     code = f"from rvqcodec.cli import main\ntry: main({words!r})\nexcept SystemExit as end: assert not end.code"
     assert not imported(code) & HEAVY
+
+
+def test_encoding_and_decoding_on_the_cpu_need_no_torch(tmp_path: Path, write_wav: Callable[..., Path]) -> None:
+    """Nor do they import what else takes long to come."""
+    song = write_wav(tmp_path / "song.wav", np.zeros((2, 5000), np.float32))
+    for args in (["encode", str(song)], ["decode", str(song.with_suffix(".rvq")), "-o", str(tmp_path / "back.wav")]):
+        code = f"from rvqcodec.cli import main\ntry: main({args!r})\nexcept SystemExit as end: assert not end.code"
+        assert not imported(code) & {"torch", "scipy", "matplotlib", "transformers", "threadpoolctl", "numba"}
 
 
 @pytest.mark.parametrize(

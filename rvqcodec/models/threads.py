@@ -12,19 +12,22 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 Stage = Callable[[Any], Any]
 
-BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""What a command sets to 1 before numpy is imported; OMP_NUM_THREADS stays the user's: it limits `cores`."""
+BLAS = {"openblas": "OPENBLAS_NUM_THREADS", "accelerate": "VECLIB_MAXIMUM_THREADS"}
+"""What a command sets to 1 before numpy is imported, by numpy's name for the library; MKL's is not among them, for
+torch uses it too. OMP_NUM_THREADS stays the user's: it limits `cores`."""
 
 _lock = threading.Lock()
 _local = threading.local()
-_pool: ThreadPoolExecutor | None = None
+_pool: "ThreadPoolExecutor | None" = None
 
 
 def cores() -> int:
@@ -130,10 +133,12 @@ class _Pipeline:
             return None
 
 
-def _shared_pool() -> ThreadPoolExecutor | None:
+def _shared_pool() -> "ThreadPoolExecutor | None":
     global _pool
     with _lock:
         if _pool is None and cores() > 1:
+            from concurrent.futures import ThreadPoolExecutor  # costs more than all else here
+
             _pool = ThreadPoolExecutor(cores() - 1, "rvq")
         return _pool
 
@@ -152,29 +157,43 @@ if hasattr(os, "register_at_fork"):
 
 _limiter: Any = None
 _within = 0
-_alone = False  # whether BLAS was loaded with one thread
+_early = False  # whether `hold_blas` came before numpy
 
 
 def hold_blas() -> None:
     """For a command, before numpy is imported: products of matrices run on the thread that asks for them."""
-    global _alone
+    global _early
     if "numpy" not in sys.modules:
-        os.environ.update(dict.fromkeys(BLAS, "1"))
-        _alone = True
+        os.environ.update(dict.fromkeys(BLAS.values(), "1"))
+        _early = True
+
+
+@functools.cache
+def _alone() -> bool:
+    """Whether BLAS was loaded with one thread."""
+    if not _early:
+        return False
+    import numpy as np
+
+    built: Any = np.show_config(mode="dicts")
+    name = str(built.get("Build Dependencies", {}).get("blas", {}).get("name", ""))
+    return any(library in name for library in BLAS)
 
 
 @functools.cache
 def _blas() -> Any:
-    """The libraries that numpy has loaded."""
-    import threadpoolctl
-
+    """The libraries that numpy has loaded; None without threadpoolctl: then products are right, and slow."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        return None
     return threadpoolctl.ThreadpoolController()
 
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Within it, BLAS runs on the thread that calls it, in the whole process; several threads may be within."""
-    if _alone:
+    if _alone() or _blas() is None:
         yield
         return
     global _limiter, _within

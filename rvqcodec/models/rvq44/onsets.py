@@ -14,6 +14,7 @@ from rvqcodec.models.rvq44.tables import Doubles, Floats
 
 QUIETEST, LOUDEST = -50.0, 20.0  # dB of a slot against the loudest window around
 GAINS = 1e-3, 10.0  # by which a slot is scaled
+STEEP, LEAST = 1.2, 0.05  # weight of a slot's error in the choice of a code: by its level below the loudest, and least
 RAMP = 9  # samples over which the gain moves from slot to slot
 
 Flags = NDArray[np.bool_]
@@ -75,7 +76,7 @@ class Onsets:
 
     def encode(self, shape: Floats) -> Integers:
         """shape [n, slots] -> codes [n]; loud slots count, silence before them too."""
-        weight = np.float32(10) ** (np.float32(0.3) * (shape - shape.max(1, keepdims=True))) + np.float32(0.1)
+        weight = np.float32(10) ** (np.float32(STEEP) * (shape - shape.max(1, keepdims=True))) + np.float32(LEAST)
         found: Integers = (weight @ (self.entries**2).T - 2 * (weight * shape) @ self.entries.T).argmin(1)
         return found
 

@@ -139,7 +139,7 @@ class Search:
             x[:, dim] = 1
             distance = _apart(x @ stage.distances, chains)
         else:
-            weighted = (encoded * (-2 * weight)[:, None]).reshape(n * chains, dim)
+            weighted: Floats = (encoded * (-2 * weight)[:, None]).reshape(n * chains, dim)
             distance = _apart(weighted @ stage.distances, chains)
             distance += (weight @ stage.squares)[:, None]
         return cheapest(distance, cost, self.width)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from rvqcodec.models.rvq44.config import Config
 from rvqcodec.models.rvq44.network.envelope import by_frame
-from rvqcodec.models.rvq44.onsets import GAINS, LOUDEST, QUIETEST, RAMP
+from rvqcodec.models.rvq44.onsets import GAINS, LEAST, LOUDEST, QUIETEST, RAMP, STEEP
 
 
 class Onsets(nn.Module):
@@ -64,7 +64,7 @@ class Onsets(nn.Module):
 
     def weights(self, shape: Tensor) -> Tensor:
         """shape [..., slots] -> weights of its errors: loud slots count, silence before them too."""
-        return 10 ** (1.2 * (shape - shape.amax(-1, keepdim=True))) + 0.05
+        return 10 ** (STEEP * (shape - shape.amax(-1, keepdim=True))) + LEAST
 
     def encode(self, shape: Tensor) -> Tensor:
         """shape [..., slots] -> codes int64 [...]."""
