@@ -60,9 +60,7 @@ class Toy:
     def encoder(self, channels: int, *, paired: bool = False) -> "Encoder":
         return Encoder(self, channels)
 
-    def decoder(
-        self, channels: int, *, paired: bool = False, start_frame: int = 0, begins: bool = False
-    ) -> "Decoder":
+    def decoder(self, channels: int, *, paired: bool = False, start_frame: int = 0, begins: bool = False) -> "Decoder":
         return Decoder(self, channels)
 
 

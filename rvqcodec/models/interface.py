@@ -102,9 +102,7 @@ class Model(Protocol):
     def encoder(self, channels: int, *, paired: bool = False) -> Encoder:
         """An encoder of `channels` coded channels; paired: they are two, stereo turned as `codec.rotation` does it."""
 
-    def decoder(
-        self, channels: int, *, paired: bool = False, start_frame: int = 0, begins: bool = False
-    ) -> Decoder:
+    def decoder(self, channels: int, *, paired: bool = False, start_frame: int = 0, begins: bool = False) -> Decoder:
         """A decoder of `channels` coded channels; `paired` as for the encoder.
 
         start_frame: where the first frame that will be pushed stands in the recording. begins: it is the first of a
