@@ -1,4 +1,7 @@
-"""rvq as a peer of the classic codecs: one model or several, installed or not, each at several bitrates."""
+"""rvq as a peer of the classic codecs: one model or several, installed or not, each at several bitrates.
+
+That is ours, and published checkpoints of other codecs that were added with `rvq models add`.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,9 +9,13 @@ from pathlib import Path
 import numpy as np
 from peers import RATE, Peer
 
-from rvqcodec.codes.bitrate import parse_bitrate
+from rvqcodec.codes.bitrate import parse_bitrate, possible, usual
 from rvqcodec.errors import RvqError
+from rvqcodec.models import cards
 from rvqcodec.types import Samples
+
+PUBLISHED = ("encodec", "dac", "mimi")
+"""Kinds of models of others."""
 
 
 def families(models: Sequence[str]) -> dict[str, str | None]:
@@ -35,7 +42,19 @@ def rvq_codecs(models: Sequence[str], bitrates: str) -> Iterator[Peer]:
             yield rvq(family, parse_bitrate(text.strip()), model)
 
 
-def rvq(family: str, bitrate: int, model: str | None) -> Peer:
+def published(channels: int, bitrates: str | None) -> Iterator[Peer]:
+    """Every installed model of others, at those of the bitrates (None: the usual ones) that it has."""
+    for card in cards.available():
+        if card.family in PUBLISHED:
+            wanted = usual(channels, card.facts)
+            if bitrates is not None:
+                wanted = [parse_bitrate(text.strip()) for text in bitrates.split(",")]
+            for bitrate in wanted:
+                if possible(bitrate, channels, card.facts):
+                    yield rvq(card.model_id, bitrate, card.model_id, kind=card.family)
+
+
+def rvq(family: str, bitrate: int, model: str | None, *, kind: str = "") -> Peer:
     """rvq at one bitrate; it leaves no delay to take out.
 
     Through the Python interface, which runs the code of the command line, because `rvq decode` takes installed models
@@ -55,4 +74,4 @@ def rvq(family: str, bitrate: int, model: str | None) -> Peer:
             blocks = [decoder.push(chunk) for chunk in reader if isinstance(chunk, Chunk)]
         return encoded, np.concatenate([*blocks, decoder.flush()], axis=1)
 
-    return Peer(family, bitrate, (), code, align=False)
+    return Peer(family, bitrate, (), code, align=False, kind=kind)

@@ -31,6 +31,7 @@ class Peer:
     code: Callable[[Samples, Path], tuple[Path, Samples]]
     stereo: bool = True
     align: bool = True
+    kind: str = ""  # another name for it and its like
 
     @property
     def name(self) -> str:

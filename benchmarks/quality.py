@@ -1,7 +1,8 @@
-"""Quality against bitrate: rvq beside Opus, MP3, Codec 2 and Speex over a folder of clips.
+"""Quality against bitrate: rvq beside Opus, MP3, Codec 2 and Speex over a folder of clips; EnCodec, DAC, Mimi too.
 
     python benchmarks/quality.py FOLDER --out run.json --plot quality.png --visqol
     python benchmarks/quality.py FOLDER --codecs rvq --model rvq44-4 --model new.json [--stereo]
+    python benchmarks/quality.py FOLDER --codecs rvq,encodec,dac,mimi    # those that `rvq models add` has added
 
 The kind of a clip is the start of its name: speech-, music-, sound-. Every codec gets the same 16-bit samples
 at 44.1 kHz; its bitrate is the size of its whole file over the duration. Rows of other codecs can be taken
@@ -23,7 +24,7 @@ import soundfile as sf
 import soxr
 from longterm import LongTerm
 from numpy.typing import NDArray
-from ours import rvq_codecs
+from ours import PUBLISHED, published, rvq_codecs
 from peers import PEERS, RATE, Peer
 from tqdm import tqdm
 
@@ -98,8 +99,12 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--out", type=Path, help="write the run as JSON (for --reuse and `rvq report`)")
     form.add_argument("--plot", type=Path, help="write the curves of quality against kbps as PNG")
     form.add_argument("--page", type=Path, help="write an HTML page, as `rvq report` does (audio: --audio N --out)")
-    form.add_argument("--codecs", default="rvq,opus,mp3,codec2,speex", help="families, or 'opus 12'")
-    form.add_argument("--bitrates", help="rvq's bitrates in kbps [1.5,3,6,12; with --stereo 3,6,12]")
+    form.add_argument(
+        "--codecs", default="rvq,opus,mp3,codec2,speex", help="families, 'opus 12', or encodec, dac, mimi"
+    )
+    form.add_argument(
+        "--bitrates", help="bitrates of rvq and of models of others, in kbps [1.5,3,6,12; with --stereo 3,6,12]"
+    )
     form.add_argument(
         "--model", dest="models", action="append", default=[], metavar="ID",
         help="rvq's model, an id or a .json; may be repeated (default: the one that `rvq encode` takes)",
@@ -195,10 +200,13 @@ def choose(options: argparse.Namespace) -> tuple[list[Peer], list[str]]:
     """The codecs asked for that can run here, and notes on those that cannot."""
     asked = [name.strip() for name in options.codecs.split(",") if name.strip()]
     bitrates = options.bitrates or ("3,6,12" if options.stereo else "1.5,3,6,12")
-    every = [*rvq_codecs(options.models, bitrates), *PEERS]
-    chosen, notes = [], []
+    others = list(published(2 if options.stereo else 1, options.bitrates))
+    every = [*rvq_codecs(options.models, bitrates), *PEERS, *others]
+    chosen = []
+    absent = [kind for kind in PUBLISHED if kind in asked and kind not in {codec.kind for codec in others}]
+    notes = [f"{kind}: left out, no model of it at these bitrates is installed (rvq models add)" for kind in absent]
     for codec in every:
-        names = {codec.name, codec.family} | ({"rvq"} if is_ours(codec.family) else set())
+        names = {codec.name, codec.family, codec.kind} | ({"rvq"} if is_ours(codec.family) else set())
         if not names & set(asked):
             continue
         if codec.missing():
@@ -207,7 +215,7 @@ def choose(options: argparse.Namespace) -> tuple[list[Peer], list[str]]:
             notes.append(f"{codec.name}: left out, mono only")
         else:
             chosen.append(codec)
-    unknown = set(asked) - {"rvq"} - {c.family for c in every} - {c.name for c in every}
+    unknown = set(asked) - {"rvq", *PUBLISHED} - {c.family for c in every} - {c.name for c in every}
     if unknown:
         known = ", ".join(c.name for c in every)
         raise RvqError(f"unknown codec {', '.join(sorted(unknown))}; there are {known}")

@@ -74,6 +74,7 @@ def test_a_model_that_is_not_there(invoke: Invoke) -> None:
 def test_download_says_what_is_missing(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     result = invoke("models", "add", "soundstream", "--download")
     assert (result.code, "there are encodec-24khz, encodec-32khz" in result.err) == (1, True)
+    assert "encodec-48khz: it codes channels together" in invoke("models", "add", "encodec-48khz", "--download").err
     hub = pytest.importorskip("huggingface_hub", reason="needs the extra [families]")
 
     def unreachable(*_: object, **__: object) -> str:
@@ -82,7 +83,7 @@ def test_download_says_what_is_missing(invoke: Invoke, monkeypatch: pytest.Monke
     monkeypatch.setattr(hub, "snapshot_download", unreachable)
     result = invoke("models", "add", "encodec-24khz", "--download")
     assert result.code == 1
-    assert "huggingface.co/facebook/encodec_24khz cannot be fetched (no route to host)" in result.err
+    assert "huggingface.co/facebook/encodec_24khz cannot be fetched (no route)" in result.err
     assert "bring its config.json and model.safetensors in a folder" in result.err
     assert len(result.err.splitlines()) == 1
 

@@ -106,7 +106,7 @@ def test_every_command(model: str, song: Path, tmp_path: Path, invoke: Invoke) -
     saved = tmp_path / "run.json"
     shown = json.loads(run("roundtrip", song, "--model", model, "--fast", "--json", "--out", saved).out)
     assert shown
-    assert all(row["figures"] for row in shown)
+    assert all(row["figures"] and row["family"] == model for row in shown)
     run("report", saved, "-o", tmp_path / "page.html")
 
 

@@ -97,6 +97,28 @@ def test_two_models_side_by_side_and_their_stereo_image(tmp_path: Path, clips: P
     assert "a second one of that name" in done.stderr
 
 
+def test_models_of_others(tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RVQ_MODELS", str(tmp_path / "models"))
+    done = quality(clips, "--codecs", "opus 12,encodec,mimi", "--quick", "--out", tmp_path / "none.json")
+    assert done.returncode == 0, done.stderr
+    assert "note: mimi: left out, no model of it at these bitrates is installed (rvq models add)" in done.stdout
+    pytest.importorskip("transformers", reason="needs the extra [families]")
+    import checkpoints
+
+    from rvqcodec.models import adding
+
+    checkpoints.make("encodec-24khz", tmp_path / "folder")
+    adding.add(tmp_path / "folder")
+    out = tmp_path / "run.json"
+    done = quality(clips, "--codecs", "encodec,dac", "--bitrates", "3,7,99", "--quick", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "note: dac: left out" in done.stdout
+    rows = json.loads(out.read_text())["rows"]
+    assert {row["codec"] for row in rows} == {"encodec-24khz 3", "encodec-24khz 7"}
+    low, high = (next(row for row in rows if row["codec"] == f"encodec-24khz {kbps}") for kbps in (3, 7))
+    assert low["bits_per_second"] < high["bits_per_second"] < 7500, "6 kbps and the container"
+
+
 def test_refusals_in_a_line(tmp_path: Path, clips: Path) -> None:
     for arguments, message in (
         ((tmp_path / "none",), "not a folder"),

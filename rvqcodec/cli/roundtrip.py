@@ -108,6 +108,7 @@ def _measure(
 
     names, _ = judged_metrics(original.seconds, fast=fast, visqol=visqol)
     clip = _clip(original, out)
+    family = "rvq" if model is None or model.endswith(".json") else model
     rows = []
     with (
         temporary_folder() as folder,
@@ -119,10 +120,10 @@ def _measure(
             # Our output has no delay; where little correlates (1.5 kbps) a search might find a false one.
             found = measure(a.samples, b.samples, a.sample_rate, perceptual_metrics=names, align=False)
             figures = {k: v for k, v in found.to_dict().items() if k in names or k not in PERCEPTUAL}
-            name = f"rvq {bits_per_second / 1000:g}"
+            name = f"{family} {bits_per_second / 1000:g}"
             audio = keep_audio(b.samples, b.sample_rate, out, f"{clip.name}.{name}", b.layout) if out else None
             size = result.encoded_bytes
-            rows.append(Row(clip.name, name, "rvq", bits_per_second, size, result.bits_per_second, figures, audio))
+            rows.append(Row(clip.name, name, family, bits_per_second, size, result.bits_per_second, figures, audio))
             progress.to(len(rows), len(asked))
     run = Run(valid(shlex.join(["rvq", *sys.argv[1:]])), (clip,), tuple(rows))
     if out:

@@ -63,10 +63,15 @@ def total_n_q(bitrate: int | None, channels: int, facts: ModelFacts) -> int:
     return channels * max(n for n in facts.steps if n * channels <= most) if facts.steps else most
 
 
+def possible(bitrate: int, channels: int, facts: ModelFacts) -> bool:
+    """Whether `channels` coded channels of a model can have a bitrate."""
+    low, high = _limits(facts, channels)
+    return low <= bitrate <= high
+
+
 def usual(channels: int, facts: ModelFacts) -> list[int]:
     """Bitrates to compare a model at: those of `USUAL` that it can have, or else its highest."""
-    low, high = _limits(facts, channels)
-    return [bitrate for bitrate in USUAL if low <= bitrate <= high] or [high]
+    return [bitrate for bitrate in USUAL if possible(bitrate, channels, facts)] or [_limits(facts, channels)[1]]
 
 
 def check_possible(bitrate: int, facts: ModelFacts) -> None:

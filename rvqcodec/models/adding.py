@@ -14,7 +14,6 @@ from rvqcodec.models.interface import Card
 REPOSITORIES = {
     "encodec-24khz": "facebook/encodec_24khz",
     "encodec-32khz": "facebook/encodec_32khz",
-    "encodec-48khz": "facebook/encodec_48khz",
     "dac-16khz": "descript/dac_16khz",
     "dac-24khz": "descript/dac_24khz",
     "dac-44khz": "descript/dac_44khz",
@@ -54,6 +53,10 @@ def add(folder: Path, model_id: str | None = None, *, copy: bool = False) -> Car
 
 def download(name: str) -> Path:
     """The folder of a published checkpoint, fetched through huggingface_hub into its own cache. WeightsError."""
+    if name == "encodec-48khz":
+        from rvqcodec.models.published.encodec import JOINT
+
+        raise WeightsError(f"{name}: {JOINT}")
     repository = REPOSITORIES.get(name)
     if repository is None:
         raise WeightsError(f"{name}: no checkpoint of that name is known; there are {', '.join(REPOSITORIES)}")
@@ -64,7 +67,7 @@ def download(name: str) -> Path:
     try:
         found = snapshot_download(repository, allow_patterns=["config.json", "model.safetensors", "README.md"])
     except Exception as error:  # whatever its libraries for HTTP raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = (str(error).splitlines() or [type(error).__name__])[0].strip().rstrip(".")
         raise WeightsError(
             f"{name}: huggingface.co/{repository} cannot be fetched ({reason}); where there is no network, bring its "
             "config.json and model.safetensors in a folder and give that"

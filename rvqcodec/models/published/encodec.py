@@ -24,6 +24,10 @@ FIELDS = (
     "residual_kernel_size", "dilation_growth_rate", "use_causal_conv", "pad_mode", "compress", "num_lstm_layers",
     "trim_right_ratio", "codebook_size", "codebook_dim", "use_conv_shortcut",
 )  # fmt: skip
+JOINT = (
+    "it codes channels together, in overlapping windows with a scale each (as EnCodec 48 kHz does), for which an .rvq "
+    "file has no place; take EnCodec 24 or 32 kHz"
+)
 
 
 def facts(fields: dict[str, Any], model_id: str, weights_hash: bytes) -> ModelFacts:
@@ -43,10 +47,7 @@ def default_id(fields: dict[str, Any]) -> str:
 def check(fields: dict[str, Any]) -> None:
     """ValueError for a variant that is not supported, with the reason."""
     if fields["audio_channels"] != 1 or fields["normalize"] or fields["chunk_length_s"]:
-        raise ValueError(
-            "it codes channels together, in overlapping windows with a scale each (as EnCodec 48 kHz does), for which "
-            "an .rvq file has no place; take EnCodec 24 or 32 kHz"
-        )
+        raise ValueError(JOINT)
     config.must_be(fields, norm_type="weight_norm")
 
 
