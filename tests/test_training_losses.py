@@ -14,6 +14,7 @@ from rvqcodec.training.discriminators import (
     codec_loss,
     feature_distance,
     judge_loss,
+    limited,
 )
 
 RATE = 44100
@@ -178,3 +179,14 @@ def test_a_judge_learns_to_tell_noise_from_tones(judges: Discriminators) -> None
         optimizer.step()
         found.append(loss.item())
     assert found[-1] < 0.7 * found[0]
+
+
+def test_judges_pull_no_harder_than_distances_in_any_crop() -> None:
+    """A quiet crop's gradient through the judges is a thousand times a loud one's, and ran away with training."""
+    generator = torch.Generator().manual_seed(0)
+    distances = torch.randn(3, 50, generator=generator)
+    verdict = torch.randn(3, 50, generator=generator) * torch.tensor([[1e3], [1e-3], [0.0]])
+    found = limited(verdict, distances)
+    torch.testing.assert_close(found[0].norm(), distances[0].norm())
+    torch.testing.assert_close(found[0] / found[0].norm(), verdict[0] / verdict[0].norm())
+    assert torch.equal(found[1:], verdict[1:]), "a small one stays as it is"

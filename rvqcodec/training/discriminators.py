@@ -80,6 +80,17 @@ def codec_loss(fake: Tensor) -> Tensor:
     return (fake.float() - 1).square().mean()
 
 
+def limited(verdict: Tensor, distances: Tensor) -> Tensor:
+    """Gradients of crops [B, N]: those of the judges, in each crop no larger than those of the distances.
+
+    Judges see quiet crops at unit level, so their gradients there are up to a thousand times as large: without a limit
+    training diverged. Source: the loss balancer of EnCodec (Défossez et al., 2022), which scales by batch.
+    """
+    ratio = distances.norm(dim=1, keepdim=True) / verdict.norm(dim=1, keepdim=True).clamp_min(1e-20)
+    kept: Tensor = verdict * ratio.clamp_max(1)
+    return kept
+
+
 def feature_distance(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Mean absolute difference of the features, summed over layers."""
     return torch.stack([(f.float() - r.detach().float()).abs().mean() for r, f in zip(real, fake, strict=True)]).sum()

@@ -31,6 +31,7 @@ from rvqcodec.training.discriminators import (
     codec_loss,
     feature_distance,
     judge_loss,
+    limited,
 )
 from rvqcodec.training.from_data import start_from_data
 from rvqcodec.training.gpu_pool import ResidentPool, for_device, onto
@@ -270,7 +271,10 @@ class Trainer:
             loss.backward()
         if o.adversarial > 0:
             with self.part("discriminators"):
-                self.judge(target, leaves[1], p.step % len(WINDOWS), values).backward()
+                verdict = self.judge(target, leaves[1], p.step % len(WINDOWS), values)
+                distances = leaves[1].grad
+                assert distances is not None
+                distances += limited(torch.autograd.grad(verdict, leaves[1])[0], distances)
         with self.part("network"):
             ends, gradients = [plain, full], [leaf.grad for leaf in leaves]
             if not o.decoder_only:
