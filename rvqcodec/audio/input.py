@@ -32,7 +32,7 @@ from rvqcodec.audio.sources import PcmSource, SoundfileSource, Source, raw_sourc
 from rvqcodec.errors import AudioError
 
 BLOCK = 65_536
-LOUDEST = 2.0**16  # 96 dB above full scale: beyond it a value is no sample, and would overflow what follows
+LOUDEST = 2.0**32  # the scale of 32 bits: beyond it a value is no sample, and would overflow what follows
 _KEPT = 1 << 16  # bytes of a WAV head from a pipe that are remembered in case libsndfile must take over
 
 _SEARCHED = 1 << 20  # bytes in which MP3 frames are looked for where a file begins with something else
@@ -50,9 +50,9 @@ class AudioInput:
     `expected` is the same or, where that is None, an unproven announcement, good for a progress bar, or None.
     `layout` is that of the channels; `blocks` gives them in the order of its mask. `tags` maps upper-case Vorbis
     comment keys (TITLE, ARTIST, ...) to text. They grow while reading:
-    `samples_read` per channel, `repaired` (values that were NaN, infinite or absurd and were replaced), and lines
-    for the user, each with the name in it: `losses` say which sound was not read, `warnings` what is odd, `notes` what
-    is left out by rule.
+    `samples_read` per channel, `repaired` (values that were NaN, infinite or absurd and were replaced), `peak`
+    (the largest size of a value), and lines for the user, each with the name in it: `losses` say which sound was not
+    read, `warnings` what is odd, `notes` what is left out by rule.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class AudioInput:
         if self.layout.note:
             self.warnings.append(f"{name}: {self.layout.note}")
         self.samples_read = self.repaired = 0
+        self.peak = 0.0
         self._source = source
 
     def blocks(self, n: int = BLOCK) -> Iterator[NDArray[np.float32]]:
@@ -101,10 +102,13 @@ class AudioInput:
             return False
 
     def _repair(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        if np.abs(block).max() <= LOUDEST:  # False for NaN too
-            return block
-        self.repaired += int(np.count_nonzero(~(np.abs(block) <= LOUDEST)))
-        return np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0).clip(-LOUDEST, LOUDEST)
+        peak = float(np.abs(block).max())
+        if not peak <= LOUDEST:  # True for NaN too
+            self.repaired += int(np.count_nonzero(~(np.abs(block) <= LOUDEST)))
+            block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0).clip(-LOUDEST, LOUDEST)
+            peak = float(np.abs(block).max())
+        self.peak = max(self.peak, peak)
+        return block
 
     def close(self) -> None:
         """Give back what is held open; may be called twice."""

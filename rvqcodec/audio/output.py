@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rvqcodec.audio import layouts
 from rvqcodec.audio.formats import ENDINGS, FORMATS, OPUS_RATES, SUBTYPES
 from rvqcodec.audio.layouts import Layout
+from rvqcodec.audio.limiter import Limiter
 from rvqcodec.audio.samples import check_rate_and_channels
 from rvqcodec.audio.sinks import PcmSink, Sink, SoundfileSink
 from rvqcodec.audio.tags import kept
@@ -25,34 +26,57 @@ class AudioOutput:
     """One recording being written. Make it with `open_output`; use it as a context manager.
 
     Leaving the `with` block normally closes (only then a file gets its name); leaving it by an exception,
-    Ctrl-C included, removes what was written. `clipped` counts values beyond full scale that were limited
-    (FLOAT keeps them); `samples_written` is per channel. `lost_tags` and `layout_note` tell what the format has no
-    place for.
+    Ctrl-C included, removes what was written. `clipped` counts values beyond full scale that were cut
+    (FLOAT keeps them), `limited` those that a limiter turned down; `peak` is the largest value before that.
+    `samples_written` is per channel. `lost_tags` and `layout_note` tell what the format has no place for.
     """
 
-    def __init__(self, sink: Sink, layout: Layout, lost_tags: tuple[str, ...]) -> None:
-        """layout: as the file will hold the channels; its note: what it cannot say."""
+    def __init__(
+        self,
+        sink: Sink,
+        layout: Layout,
+        lost_tags: tuple[str, ...],
+        *,
+        gain: float = 1.0,
+        limiter: Limiter | None = None,
+    ) -> None:
+        """layout: as the file will hold the channels; its note: what it cannot say. gain: a factor."""
         self.channels, self.layout_note = layout.channels, layout.note
         self.lost_tags = lost_tags
         self._layout = layout
         self.samples_written = 0
-        self._sink = sink
+        self.peak, self._closed = 0.0, False
+        self._sink, self._gain, self._limiter = sink, np.float32(gain), limiter
 
     @property
     def clipped(self) -> int:
         return self._sink.clipped
+
+    @property
+    def limited(self) -> int:
+        return 0 if self._limiter is None else self._limiter.limited
 
     def write(self, samples: NDArray[np.float32]) -> None:
         """Append float32 [channels, n], channels in the order of the layout's mask."""
         assert samples.shape == (self.channels, samples.shape[-1]), samples.shape
         for start in range(0, samples.shape[1], BLOCK):
             block = self._layout.sorted(samples[:, start : start + BLOCK])
-            self._sink.write(block)
-            self.samples_written += block.shape[1]
+            if self._gain != 1:
+                block = block * self._gain
+            self.peak = max(self.peak, float(np.abs(block).max(initial=0)))
+            self._put(block if self._limiter is None else self._limiter.push(block))
+            self.samples_written += samples[:, start : start + BLOCK].shape[1]
 
     def close(self) -> None:
         """Finish; may be called twice."""
+        if self._limiter is not None and not self._closed:
+            self._put(self._limiter.flush())
+        self._closed = True
         self._sink.close()
+
+    def _put(self, block: NDArray[np.float32]) -> None:
+        if block.shape[1]:
+            self._sink.write(block)
 
     def abort(self) -> None:
         """Remove what was written; without effect after `close`."""
@@ -112,6 +136,8 @@ def open_output(
     layout: int | None = None,
     n_samples: int | None = None,
     tags: Mapping[str, str] | None = None,
+    gain: float = 0.0,
+    limit: bool = False,
     force: bool = True,
 ) -> AudioOutput:
     """Open a file, or stdout for "-", for writing.
@@ -119,8 +145,9 @@ def open_output(
     `layout` is the mask of the channels' loudspeakers (`rvqcodec.speakers`; None: the usual one). `format` and
     `subtype` as in `output_format` and `output_subtype`. `n_samples` per channel, when known, makes the sizes in a
     WAV header on stdout exact, and then that many must be written. `tags` as in AudioInput; each format keeps the
-    keys that it has a place for. Without `force` a file that exists is an error. Raises AudioError, in one line;
-    BrokenPipeError passes as it is.
+    keys that it has a place for. `gain` in dB is applied to all samples; with `limit` what is then over full scale is
+    turned down smoothly, where it else is cut. Without `force` a file that exists is an error. Raises AudioError, in
+    one line; BrokenPipeError passes as it is.
     """
     chosen = output_format(target, format)
     subtype = output_subtype(target, chosen, subtype)
@@ -155,4 +182,5 @@ def open_output(
             tags=takes,
             force=force,
         )
-    return AudioOutput(sink, held, lost)
+    limiter = Limiter(sample_rate, channels) if limit else None
+    return AudioOutput(sink, held, lost, gain=10 ** (gain / 20), limiter=limiter)

@@ -9,7 +9,7 @@ from rvqcodec.cli.jobs import run_jobs
 from rvqcodec.cli.names import Job, plan
 from rvqcodec.cli.options import Seconds
 from rvqcodec.cli.streams import STREAM, called
-from rvqcodec.cli.text import clock
+from rvqcodec.cli.text import clock, cut_line
 from rvqcodec.errors import RvqError
 from rvqcodec.types import Progress
 
@@ -39,6 +39,14 @@ from rvqcodec.types import Progress
 @click.option("--subtype", metavar="TYPE", help="Sample type: PCM_16, PCM_24, FLOAT.  [default: PCM_16]")
 @click.option("--start", type=Seconds(), default="0", metavar="TIME", help="Start here: 90 or 1:30 or 1:02:03.5.")
 @click.option("--duration", type=Seconds(), metavar="TIME", help="Decode so much.  [default: to the end]")
+@click.option(
+    "--gain", type=options.Decibels(), default=0.0, metavar="DB", help="Make the result louder, or with -DB quieter."
+)
+@click.option(
+    "--no-clip",
+    is_flag=True,
+    help="Turn what is over full scale down, smoothly and for some 40 ms around it, in place of cutting it.",
+)
 @click.option("--raw", is_flag=True, help="Headerless PCM instead of WAV, channels in the order of WAV.")
 @click.option(
     "--format",
@@ -68,6 +76,8 @@ def decode(
     subtype: str | None,
     start: float,
     duration: float | None,
+    gain: float,
+    no_clip: bool,
     raw: bool,
     sample_format: str,
     salvage: bool,
@@ -113,11 +123,17 @@ def decode(
             format="raw" if raw else to,
             subtype=sample_format if raw else subtype,
             salvage=salvage,
+            gain=gain,
+            limit=no_clip,
         )
         source = streams.stdin() if job.source == STREAM else job.source
         report = decode_file(source, job.target, options, force=force, progress=progress)
         if report.clipped:
-            streams.say(f"{called(job.source)}: {report.clipped:,} samples over full scale were limited")
+            remedy = f"; --no-clip turns them down, --gain {gain - report.over:.1f} everything"
+            streams.say(f"{called(job.source)}: {cut_line(report)}{remedy}")
+        if report.limited and not quiet:
+            text = f"{report.limited:,} samples over full scale were turned down, by {report.over:.1f} dB at most"
+            streams.say(f"{called(job.source)}: {text}")
         if report.lost_tags and not quiet:
             streams.say(f"{called(job.source)}: {', '.join(report.lost_tags)}: tags that the result has no place for")
         if report.layout_note:

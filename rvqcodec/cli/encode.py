@@ -40,6 +40,9 @@ from rvqcodec.types import Progress
     help="Loudspeakers of the input's channels as they stand there, where it does not say or is wrong: 5.1, quad, "
     "discrete (none) or places, FL+FR+LFE.",
 )
+@click.option(
+    "--gain", type=options.Decibels(), default=0.0, metavar="DB", help="Make the input louder, or with -DB quieter."
+)
 @click.option("--model", metavar="ID", help="Model to use (see `rvq models`).")
 @options.DEVICE
 @click.option(
@@ -83,6 +86,7 @@ def encode(
     output: str | None,
     mono: bool,
     layout: str | None,
+    gain: float,
     model: str | None,
     device: str,
     chunk: float | None,
@@ -149,6 +153,7 @@ def encode(
             constant=constant,
             layout=layout,
             ignore_length=ignore_length,
+            gain=gain,
         )
         target = streams.stdout() if job.target == STREAM else job.target
         report = encode_file(job.source, target, wanted, force=force, progress=progress)

@@ -87,6 +87,21 @@ class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return float(sum(part * 60**place for place, part in enumerate(reversed(parts))))
 
 
+class Decibels(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A gain from -120 to 120 dB: -3, 1.5 or 6dB."""
+
+    name = "dB"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            gain = float(str(value).lower().removesuffix("db"))
+            if not -120 <= gain <= 120:
+                raise ValueError
+        except ValueError:
+            self.fail(f"{value!r} is no gain; write decibels from -120 to 120, such as -3 or 1.5", param, ctx)
+        return gain
+
+
 def asked_bitrate(text: str | None, model: str | None) -> int | None:
     """The bitrate of -b in bits per second (None: the default); one that no audio can have with this model is refused.
 

@@ -1,11 +1,16 @@
 """Files described as text for people: lengths, descriptions, damage."""
 
+from typing import TYPE_CHECKING
+
 from rvqcodec.codes.bitrate import format_kbps
 from rvqcodec.codes.describe import Description
 from rvqcodec.container import Damage, Header
 from rvqcodec.container.allocation import n_q_rows
 from rvqcodec.speakers import name as layout_name
 from rvqcodec.texts import printable
+
+if TYPE_CHECKING:
+    from rvqcodec.codec import DecodeReport
 
 
 def as_text(description: Description) -> list[str]:
@@ -52,6 +57,12 @@ def clock(seconds: float) -> str:
     milli = round(seconds * 1000)
     hours, minutes, rest = milli // 3600000, milli // 60000 % 60, milli % 60000 / 1000
     return f"{hours}:{minutes:02d}:{rest:06.3f}" if hours else f"{minutes}:{rest:06.3f}"
+
+
+def cut_line(report: "DecodeReport") -> str:
+    """How many samples of a decoded recording were cut at full scale."""
+    share = 100 * report.clipped / max(1, report.n_samples * report.channels)
+    return f"{report.clipped:,} samples ({share:.2g} %) over full scale were cut, by {report.over:.1f} dB at most"
 
 
 def _shares(d: Description) -> str:

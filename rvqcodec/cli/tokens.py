@@ -13,7 +13,7 @@ from rvqcodec.cli.jobs import run_jobs
 from rvqcodec.cli.names import Job, plan
 from rvqcodec.cli.pipes import reading, writing
 from rvqcodec.cli.streams import STREAM, called
-from rvqcodec.cli.text import clock
+from rvqcodec.cli.text import clock, cut_line
 from rvqcodec.codes.grid import Codes
 from rvqcodec.codes.tokenfile import FORMATS, dump, layout_of, load
 from rvqcodec.codes.tokens import PATTERNS, Layout, deinterleave
@@ -296,7 +296,9 @@ def _to_audio(codes: Codes, job: Job, kind: str, device: str, progress: Progress
     wanted = DecodeOptions(device=device, format=kind)
     report = decode_file(codes, job.target, wanted, force=force, progress=progress)
     if report.clipped:
-        streams.say(f"{called(job.source)}: {report.clipped:,} samples over full scale were limited")
+        streams.say(f"{called(job.source)}: {cut_line(report)}; an .rvq file can be decoded with --no-clip")
+    if report.layout_note:
+        streams.say(f"{called(job.source)}: {report.layout_note}")
 
 
 def _header(model: str | None, channels: int, rate: int | None) -> Header:

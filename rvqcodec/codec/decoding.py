@@ -69,6 +69,8 @@ def decode_file(
                 layout=header.layout,
                 n_samples=known,
                 tags=_joined(header.tags),
+                gain=options.gain,
+                limit=options.limit,
                 force=force,
             )
         )
@@ -87,6 +89,8 @@ def decode_file(
             tuple(losses),
             output.lost_tags,
             output.layout_note,
+            output.limited,
+            output.peak,
         )
 
 

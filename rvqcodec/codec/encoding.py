@@ -1,6 +1,7 @@
 """Audio -> blocks -> the model's rate -> coded channels -> codes -> chunks -> file: the encoder's straight line."""
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,6 +34,7 @@ from rvqcodec.models import loading
 from rvqcodec.models.interface import Model
 from rvqcodec.types import Progress, Samples
 
+LOUD = 4.0  # times full scale: a peak that is worth telling
 TOLD = 0.001  # of full scale: an offset that is worth telling
 PATIENCE = 0.01  # seconds in which a pipe's writer that is faster than we are sends more
 
@@ -113,7 +115,9 @@ def _chunks(
     mix = Mix(audio.layout.speakers, audio.channels) if options.mono else None
     encoder = Encoder(model, header, mix=mix, constant=options.constant)
     length = None if audio.expected is None else audio.expected / audio.sample_rate
+    gain = np.float32(10 ** (options.gain / 20))
     for block in audio.blocks(audio.sample_rate // 4):
+        block = block * gain if options.gain else block
         yield from encoder.push(block, more=audio.ready(PATIENCE))
         if progress is not None:
             progress(audio.samples_read / audio.sample_rate, length)
@@ -123,6 +127,7 @@ def _chunks(
     if encoder.offset >= TOLD:
         text = f"a constant offset (DC) of {encoder.offset:.3f} of full scale was taken away; nobody hears it"
         audio.warnings.append(f"{audio.name}: {text}")
+    _note_loudness(audio, gain)
 
 
 class Encoder:
@@ -224,6 +229,19 @@ def _remarks(audio: AudioInput) -> Remarks:
     if audio.repaired:
         audio.warnings.append(f"{audio.name}: {audio.repaired:,} samples were NaN, infinite or absurd: repaired")
     return Remarks(tuple(audio.losses), tuple(audio.warnings), tuple(audio.notes))
+
+
+def _note_loudness(audio: AudioInput, gain: float) -> None:
+    """Float samples may be over full scale, but not by so much: somebody's full scale is another."""
+    peak = audio.peak * gain
+    if peak > LOUD:
+        # 16 bits as floats are likely, whatever their peak.
+        scale = 2.0**15 if 2**8 < peak <= 2**15 else peak
+        least = math.ceil(2000 * math.log10(scale)) / 100
+        audio.warnings.append(
+            f"{audio.name}: samples reach {peak:,.0f} times full scale, which is 1 for floats; --gain -{least:.2f} "
+            "brings them there"
+        )
 
 
 def _note_cancelling(audio: AudioInput, mix: Mix) -> None:
