@@ -251,6 +251,21 @@ def test_flac_counts_that_are_wrong(tmp_path, made):
         assert bool(audio.losses) == (count == 10**6)
 
 
+def test_damaged_flac_frames_become_silence(tmp_path, made):
+    path, data = tmp_path / "a", made["FLAC"]
+    for kind in ("changed", "zeroed", "missing"):
+        at = len(data) // 2
+        middle = {"changed": bytes([data[at] ^ 255]) + data[at + 1 : at + 9000], "zeroed": bytes(9000), "missing": b""}
+        path.write_bytes(data[:at] + middle[kind] + data[at + 9000 :])
+        with_silence, audio = read(path)
+        assert audio.n_samples == N
+        wrong = np.flatnonzero((with_silence != made["16"]).any(axis=0))
+        assert 0 < len(wrong) <= wrong[-1] - wrong[0] + 1 <= 4 * 4096
+        assert not with_silence[:, wrong].any()
+        assert len(audio.losses) == 1
+        assert "damaged at 1 place: silence in place of " in audio.losses[0]
+
+
 @pytest.mark.parametrize("bits", [8, 12, 16, 20, 24, 32])
 def test_flac_of_every_depth(tmp_path, bits):
     need("flac")
@@ -363,3 +378,41 @@ def test_mpg123_says_nothing_on_stderr(tmp_path, made):
     done = subprocess.run(command, capture_output=True, check=True, timeout=60)
     assert done.stderr == b""
     assert done.stdout.split()[0] == str(2 * N).encode()
+
+
+def test_bytes_before_the_first_ogg_page_are_told(tmp_path, made):
+    (tmp_path / "a").write_bytes(b"junk" * 500 + made["OGG"])
+    back, audio = read(tmp_path / "a")
+    assert back.shape == (2, N)
+    assert told(audio) == [f"{tmp_path / 'a'}: 2,000 bytes before the first Ogg page were passed over"]
+
+
+def test_streams_side_by_side_are_told(tmp_path, made):
+    need("ffmpeg")
+    sf.write(tmp_path / "a.wav", tones().T, RATE)
+    sound, picture = ["-i", tmp_path / "a.wav"], ["-f", "lavfi", "-i", "testsrc=d=1:s=32x32"]
+    command = ["ffmpeg", "-v", "error", *sound, *sound, "-map", "0", "-map", "1", "-c:a", "libvorbis"]
+    subprocess.run([*command, tmp_path / "a.ogg"], check=True)
+    assert read(tmp_path / "a.ogg")[1].losses == [f"{tmp_path / 'a.ogg'}: a stream of Vorbis was left out"]
+    command = ["ffmpeg", "-v", "error", *picture, *sound, "-c:v", "libtheora", "-c:a", "libvorbis"]
+    subprocess.run([*command, tmp_path / "b.ogg"], check=True)
+    _, audio = read(tmp_path / "b.ogg")
+    assert told(audio) == [f"{tmp_path / 'b.ogg'}: a stream of Theora video was left out"]
+    assert not audio.losses
+
+
+def test_wrong_sizes_around_other_codings_are_told(tmp_path):
+    path = tmp_path / "a.wav"
+    sf.write(path, tones(1).T, RATE, subtype="IMA_ADPCM")
+    data = path.read_bytes()
+    at = data.index(b"data") + 4
+    size = struct.unpack_from("<I", data, at)[0]
+    assert told(read(path)[1]) == []
+    for stated, text in (
+        (size // 4, "bytes behind the samples left out"),
+        (4 * size, f"cut off: announces {4 * size:,}"),
+    ):
+        path.write_bytes(patched(data, at, stated))
+        assert text in read(path)[1].losses[0]
+    path.write_bytes(data[: len(data) // 2])
+    assert "cut off: announces" in read(path)[1].losses[0]

@@ -136,7 +136,7 @@ def test_file_as_stdin_is_read_as_a_file(song, tmp_path):
     [
         (b"", "stdin: is empty"),
         (b"RIFF", "stdin: not audio that rvq reads"),
-        (b"\x89PNG" * 1000, "stdin: not audio that rvq reads (WAV, FLAC, OGG (Vorbis, Opus), MP3"),
+        (b"\x89PNG" * 1000, "stdin: not audio that rvq reads (WAV, W64, FLAC, OGG (Vorbis, Opus, FLAC), MP3"),
         (b"fLaC" + bytes(100), "stdin: cannot be read"),
         (b"RIFF\x24\0\0\0WAVEfmt ", "stdin: ends within its WAV header"),
     ],

@@ -34,7 +34,7 @@ class ChainSource:
     def read(self, n: int) -> NDArray[np.float32]:
         blocks, got = [self._ready], self._ready.shape[1]
         while got < n and self._part is not None:
-            block = self._part.read(n - got)
+            block = self._read(n - got)
             if block.shape[1]:
                 spread = np.broadcast_to(block, (self.channels, block.shape[1]))
                 block = self._resampler.push(np.ascontiguousarray(spread))
@@ -46,6 +46,20 @@ class ChainSource:
         whole = np.concatenate(blocks, axis=1)
         self._ready = whole[:, n:]
         return np.ascontiguousarray(whole[:, :n])
+
+    def _read(self, n: int) -> NDArray[np.float32]:
+        """What the present part gives; nothing where it fails, unless it is the first."""
+        assert self._part is not None
+        try:
+            return self._part.read(n)
+        except AudioError as error:
+            if self._n_parts == 1:
+                raise
+            self.losses.append(f"{self._name}: part {self._n_parts} was left out: {self._without_name(error)}")
+            return np.zeros((self.channels, 0), np.float32)
+
+    def _without_name(self, error: AudioError) -> str:
+        return str(error).removeprefix(f"{self._name}: ")
 
     def _next(self) -> None:
         """Go on to the next part that can be used; None when there is none."""
@@ -71,8 +85,8 @@ class ChainSource:
                 self.losses.append(f"{self._name}: part {self._n_parts} was left out: it has {shape}")
                 part.close()
         except AudioError as error:
-            text = str(error).removeprefix(f"{self._name}: ")
-            self.losses.append(f"{self._name}: what follows part {self._n_parts} was left out: {text}")
+            where = f"what follows part {self._n_parts} was left out"
+            self.losses.append(f"{self._name}: {where}: {self._without_name(error)}")
         self._part = None
 
     def close(self) -> None:

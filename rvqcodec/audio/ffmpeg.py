@@ -31,10 +31,10 @@ _STARTS = (
     (0, b"tBaK"), (0, b"MPCK"), (0, b"MP+"), (0, b"#!AMR"), (0, b"DSD "), (0, b"FLV\1"), (8, b"AVI "),
     (0, bytes.fromhex("3026b2758e66cf11")), (0, b"\x0b\x77"), (0, b"\xff\xf1"), (0, b"\xff\xf9"), (0, b"ajkg"),
 )  # fmt: skip
-_AGES = {"YEAR": "DATE", "ALBUM_ARTIST": "ALBUMARTIST", "TRACK": "TRACKNUMBER", "DISC": "DISCNUMBER"}
+_KEYS = {"YEAR": "DATE", "ALBUM_ARTIST": "ALBUMARTIST", "TRACK": "TRACKNUMBER", "DISC": "DISCNUMBER"}
 _OF_THE_FILE = frozenset(
-    {"ENCODER", "ENCODED_BY", "MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS", "CREATION_TIME", "HANDLER_NAME",
-     "VENDOR_ID", "LANGUAGE", "DURATION"}
+    {"ENCODER", "ENCODED_BY", "SOFTWARE", "MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS", "CREATION_TIME",
+     "HANDLER_NAME", "VENDOR_ID", "LANGUAGE", "DURATION"}
 )  # fmt: skip
 
 
@@ -92,7 +92,7 @@ class FfmpegSource:
             raise AudioError(f"{self._name}: cannot be read by ffmpeg: {self._said() or 'it gave no sound'}") from None
 
     def _start(self, program: str, file: IO[bytes], before: list[str], after: list[str]) -> "subprocess.Popen[bytes]":
-        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        file.seek(0)
         return subprocess.Popen(
             [program, "-v", "error", "-protocol_whitelist", "file", "-format_whitelist", _DEMUXERS, *before, *after],
             stdin=file.fileno(),
@@ -157,7 +157,7 @@ def _found(about: dict[str, Any], sound: dict[str, Any], streams: list[dict[str,
         for key, text in tags.items():
             key = key.upper()
             if key not in _OF_THE_FILE:
-                more.add(_AGES.get(key, key), str(text))
+                more.add(_KEYS.get(key, key), str(text))
         found.merge(more)
     for stream in streams:
         if stream.get("disposition", {}).get("attached_pic"):

@@ -95,14 +95,31 @@ def last_sample(file: File, head: FlacHead, begin: int, end: int) -> int | None:
     data = file.read(end - start)
     at = len(data)
     while (at := data.rfind(b"\xff", 0, at)) >= 0:
-        counted = _frame_end(data[at : at + 16], head)
-        if counted is not None:
-            return counted if crc16(data[at:]) == 0 else None
+        span = _frame_span(data[at : at + 16], head)
+        if span is not None:
+            return span[1] if crc16(data[at:]) == 0 else None
     return None
 
 
-def _frame_end(frame: bytes, head: FlacHead) -> int | None:
-    """The number of the sample behind a frame, from its header; None where these bytes are none of this stream."""
+def next_frame(file: File, head: FlacHead, position: int, sample: int) -> tuple[int, int] | None:
+    """Where the first frame at or behind a position begins that holds no sample before this one: (position, its first
+    sample); None where there is none."""
+    while True:
+        file.seek(position)
+        data = file.read(_TAIL)
+        at = -1
+        while (at := data.find(b"\xff", at + 1)) >= 0 and at + 16 <= len(data):
+            span = _frame_span(data[at : at + 16], head)
+            if span is not None and span[0] >= sample:
+                return position + at, span[0]
+        if len(data) < _TAIL:
+            return None
+        position += len(data) - 16
+
+
+def _frame_span(frame: bytes, head: FlacHead) -> tuple[int, int] | None:
+    """A frame's first sample and the one behind its last, from its header; None where these bytes are no frame's of
+    this stream."""
     if len(frame) < 6 or frame[1] & 0xFE != 0xF8 or frame[3] & 1:
         return None
     size_code, rate_code, depth = frame[2] >> 4, frame[2] & 15, _DEPTHS[frame[3] >> 1 & 7]
@@ -122,7 +139,8 @@ def _frame_end(frame: bytes, head: FlacHead) -> int | None:
     if at >= len(frame) or crc8(frame[:at]) != frame[at]:
         return None
     fixed = int.from_bytes(head.info[:2], "big")
-    return number + block if frame[1] & 1 else number * fixed + block
+    first = number if frame[1] & 1 else number * fixed
+    return first, first + block
 
 
 def _coded_number(frame: bytes) -> tuple[int, int]:

@@ -17,18 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvqcodec.audio.chain import ChainSource
-from rvqcodec.audio.compressed import UnreadCodecError, flac_source, mpeg_source, ogg_source
+from rvqcodec.audio.compressed import mpeg_source, ogg_source
 from rvqcodec.audio.ffmpeg import FfmpegSource, installed, looks_known
+from rvqcodec.audio.flacsource import flac_source
 from rvqcodec.audio.found import Found
 from rvqcodec.audio.heads import CodingError
 from rvqcodec.audio.id3 import HEADER, id3_size, read_id3
 from rvqcodec.audio.layouts import Layout, named
 from rvqcodec.audio.mpeg import find_frames
+from rvqcodec.audio.ogg import find_page
 from rvqcodec.audio.pcmheads import head_reader
 from rvqcodec.audio.pieces import Pieces
 from rvqcodec.audio.samples import RawFormat
-from rvqcodec.audio.soundfiles import READABLE
+from rvqcodec.audio.soundfiles import READABLE, UnreadCodecError
 from rvqcodec.audio.sources import PcmSource, SoundfileSource, Source, raw_source
+from rvqcodec.audio.tails import coded_losses
 from rvqcodec.errors import AudioError
 
 BLOCK = 65_536
@@ -114,7 +117,8 @@ class AudioInput:
         """Give back what is held open; may be called twice."""
         self._source.close()
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a position that another program has moved
+                self._file.close()
 
     def __enter__(self) -> "AudioInput":
         return self
@@ -179,23 +183,35 @@ def _from_file(file: IO[bytes], name: str, size: int, ignore_length: bool) -> So
         begin += n
     start = _at(file, begin, 12)
     if head_reader(start) is not None:
-        with suppress(CodingError):
-            return _pcm_source(file, name, begin, size, ignore_length)
+        try:
+            return _pcm_source(file, name, begin, size, found, ignore_length)
+        except CodingError:
+            source = _other_source(file, name, size, None)
+            source.losses += [f"{name}: {text}" for text in coded_losses(file, begin, size)]
+            return source
     elif start[:4] == b"fLaC":
         with suppress(UnreadCodecError):
             return flac_source(file, name, begin, size, found)
     elif start[:4] == b"OggS":
-        try:
-            return ogg_source(file, name, begin, size)
-        except UnreadCodecError as error:
-            return _other_source(file, name, size, error)
+        return _ogg_source(file, name, begin, size, found)
     elif not looks_known(start) and find_frames(file, 0, size, size if begin else _SEARCHED) is not None:
         return mpeg_source(file, name, size)
+    elif (page := find_page(file, begin, min(size, begin + _SEARCHED))) is not None:
+        source = _ogg_source(file, name, page, size, found)
+        source.notes.append(f"{name}: {page - begin:,} bytes before the first Ogg page were passed over")
+        return source
     return _other_source(file, name, size, None)
 
 
-def _pcm_source(file: IO[bytes], name: str, begin: int, size: int, ignore_length: bool) -> Source:
-    """A PCM file, and the recordings that follow in it."""
+def _ogg_source(file: IO[bytes], name: str, begin: int, size: int, found: Found) -> Source:
+    try:
+        return ogg_source(file, name, begin, size, found)
+    except UnreadCodecError as error:
+        return _other_source(file, name, size, error)
+
+
+def _pcm_source(file: IO[bytes], name: str, begin: int, size: int, found: Found, ignore_length: bool) -> Source:
+    """A PCM file, and the recordings that follow in it; `found`: tags that stood before it."""
 
     def parts() -> Iterator[Source]:
         at: int | None = begin
@@ -206,6 +222,8 @@ def _pcm_source(file: IO[bytes], name: str, begin: int, size: int, ignore_length
                 raise AudioError(f"{name}: a recording in another format begins at byte {at:,}")
             file.seek(at)
             head = reader(file, name, size - at)
+            if at == begin:
+                head.found.merge(found)
             file.seek(at + head.data_start)
             part = PcmSource(file, name, head, begin=at, file_size=size, ignore_length=ignore_length)
             yield part

@@ -117,7 +117,7 @@ class _Bytes:
         self._at, self._data = 0, b""
 
     def get(self, position: int, n: int) -> bytes:
-        n = min(n, self.end - position)
+        n = max(0, min(n, self.end - position))
         start = position - self._at
         if start < 0 or start + n > len(self._data):
             self._file.seek(position)
@@ -242,7 +242,8 @@ def _tag(data: _Bytes, position: int, found: Found) -> int:
     if size := id3_size(start):
         found.merge(read_id3(data.get(position, min(size, _MAX_TAG))))
         after = data.get(position + size, 10)
-        if len(after) == 10 and parse_frame(after) is None and not id3_size(after) and any(after):
+        beyond = position + size > data.end
+        if beyond or (len(after) == 10 and parse_frame(after) is None and not id3_size(after) and any(after)):
             # Its size may be wrong: where frames begin earlier, it has ended.
             size = min(size, _search(data, position + HEADER, data.end) - position)
         return size

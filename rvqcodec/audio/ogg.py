@@ -88,22 +88,31 @@ def walk(file: IO[bytes], begin: int, end: int) -> list[Link]:
     while position < end:
         file.seek(position)
         head = file.read(_PAGE.size)
-        if len(head) < _PAGE.size or head[:4] != b"OggS":
-            position = _next_page(file, position + 1, end)
-            continue
-        lacing = file.read(head[-1])
-        body = file.read(sum(lacing))
-        size = len(head) + len(lacing) + len(body)
-        whole = len(lacing) == head[-1] and len(body) == sum(lacing)
-        if whole and _checks(head, lacing + body):
-            _take(links, position, head, len(lacing), body)
-        elif links:
-            _take_damaged(links[-1], head, whole=whole)
-            size = 1
-        else:
-            size = 1
-        position = position + size if size > 1 else _next_page(file, position + 1, end)
+        if len(head) == _PAGE.size and head[:4] == b"OggS":
+            lacing = file.read(head[-1])
+            body = file.read(sum(lacing))
+            whole = len(lacing) == head[-1] and len(body) == sum(lacing)
+            if whole and _checks(head, lacing + body):
+                _take(links, position, head, len(lacing), body)
+                position += len(head) + len(lacing) + len(body)
+                continue
+            if links:
+                _take_damaged(links[-1], head, whole=whole)
+        position = _next_page(file, position + 1, end)
     return links
+
+
+def find_page(file: IO[bytes], begin: int, limit: int) -> int | None:
+    """Where the first whole page begins between two positions, or None."""
+    position = begin
+    while (position := _next_page(file, position, limit)) < limit:
+        file.seek(position)
+        head = file.read(_PAGE.size)
+        lacing = file.read(head[-1])
+        if len(head) == _PAGE.size and _checks(head, lacing + file.read(sum(lacing))):
+            return position
+        position += 1
+    return None
 
 
 def _take(links: list[Link], position: int, head: bytes, n_lacing: int, body: bytes) -> None:

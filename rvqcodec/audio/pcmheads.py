@@ -164,7 +164,7 @@ def _description(body: bytes, name: str) -> tuple[int, int, str, str]:
     """Rate, channels, encoding and byte order, from the body of a desc chunk."""
     if len(body) < 32:
         raise AudioError(f"{name}: broken CAF: 'desc' chunk of {len(body)} bytes, 32 are needed")
-    rate, coding, flags, packet, _, channels, bits = struct.unpack(">d4sIIIII", body)
+    rate, coding, flags, packet, _, channels, bits = struct.unpack_from(">d4sIIIII", body)
     order = "<" if flags & 2 else ">"
     width = (bits + 7) // 8
     encoding: str | None = {b"alaw": "ALAW", b"ulaw": "ULAW"}.get(coding)

@@ -9,8 +9,12 @@ from rvqcodec.errors import AudioError
 if TYPE_CHECKING:
     import soundfile
 
-READABLE = "WAV, FLAC, OGG (Vorbis, Opus), MP3, AIFF, AU and CAF"
+READABLE = "WAV, W64, FLAC, OGG (Vorbis, Opus, FLAC), MP3, AIFF, AU and CAF"
 _UNRECOGNISED, _SYSTEM = 1, 2  # SF_ERR_UNRECOGNISED_FORMAT, SF_ERR_SYSTEM
+
+
+class UnreadCodecError(AudioError):
+    """A coding that libsndfile does not read."""
 
 
 def forward_file() -> "type[soundfile.SoundFile]":

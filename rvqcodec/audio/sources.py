@@ -181,8 +181,8 @@ class SoundfileSource:
 
     `n_samples` is what libsndfile says, where `exact`; else unknown, and `expected` is what to expect. `whole_numbers`:
     read integers and scale them here (FLAC of depths whose floats libsndfile gets wrong). `finish` is called at the end
-    with the number of samples per channel that came and, where an error ended them, its text; it gives lines about what
-    is missing.
+    with the number of samples per channel that came and, where an error ended them, its text, which `error` keeps; it
+    gives lines about what is missing.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class SoundfileSource:
         self._kind = "int32" if whole_numbers else "float32"
         self._nothing: float = _NO_NUMBER if whole_numbers else np.nan
         self._finish = finish
-        self._error: str | None = None
+        self.error: str | None = None
         file.seek(0)
         try:
             with sound_errors(name), self._unheard:
@@ -249,20 +249,17 @@ class SoundfileSource:
         return block if self._kind == "float32" else block * np.float32(2**-31)
 
     def _before(self, samples: NDArray[Any], error: AudioError) -> int:
-        """How many samples came before an error. It is raised where a length is promised, or nothing came at all."""
-        gone = samples != samples if self._kind == "float32" else samples == self._nothing
+        """How many samples came before an error, which is kept."""
+        gone = np.isnan(samples) if self._kind == "float32" else samples == self._nothing
         kept = np.flatnonzero(~gone.all(axis=1))
         got = int(kept[-1]) + 1 if len(kept) else 0
         text = str(error).removeprefix(f"{self._name}: ").removeprefix("cannot be read: ")
-        where = f"damaged after {self._taken + got} samples per channel: {text}"
-        if self.n_samples is not None or self._taken + got == 0:
-            raise AudioError(f"{self._name}: {where}") from error
-        self._error = f"{where}; the rest was left out"
+        self.error = f"damaged after {self._taken + got} samples per channel: {text}; the rest was left out"
         return got
 
     def _tell(self) -> None:
         """Once, when no more samples come."""
-        self.losses += [f"{self._name}: {text}" for text in self._finish(self._taken, self._error)]
+        self.losses += [f"{self._name}: {text}" for text in self._finish(self._taken, self.error)]
         errors = [line for line in self._unheard.lines() if "error" in line.lower() and "\r" not in line]
         self._unheard.close()
         if errors:
