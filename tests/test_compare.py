@@ -11,6 +11,7 @@ import soundfile as sf
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
+from rvqcodec.audio import open_output
 from rvqcodec.cli import main
 from rvqcodec.models import cards
 from rvqcodec.report.metrics import missing
@@ -123,6 +124,20 @@ def test_rates_and_channels_are_brought_together(tmp_path: Path, recording: Path
     assert figures_of(two)["SI-SDR"] == "100.0 dB"
     line = refused("compare", tmp_path / "two.wav", tmp_path / "three.wav", "--fast")
     assert "cannot compare 2 channels" in line
+
+
+def test_layouts_are_mixed_as_encode_does_and_told_where_they_differ(tmp_path: Path, recording: Path) -> None:
+    samples = noise(1.0, 3).T.astype(np.float32)
+    for name, layout in (("sub.wav", 0xB), ("centre.wav", 0x7)):
+        with open_output(tmp_path / name, RATE, 3, layout=layout, subtype="FLOAT") as output:
+            output.write(samples)
+    sf.write(tmp_path / "mono.wav", samples[:2].mean(0), RATE, subtype="FLOAT")
+    mono = rvq("compare", tmp_path / "sub.wav", tmp_path / "mono.wav", "--fast").stdout
+    assert figures_of(mono)["SI-SDR"] == "100.0 dB"  # without the LFE
+    both = rvq("compare", tmp_path / "sub.wav", tmp_path / "centre.wav", "--fast").stdout
+    assert "channels are compared in their order, though" in both
+    assert "sub.wav is 2.1" in both
+    assert "centre.wav is 3.0" in both
 
 
 def test_bad_input_is_one_line(tmp_path: Path, recording: Path) -> None:

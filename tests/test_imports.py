@@ -91,7 +91,7 @@ ROOMS: dict[str, set[str]] = {
     "codes": {"container", "errors", "files", "speakers", "types"},
     "models": {"container", "errors", "files", "types"},
     "codec": {"audio", "codes", "container", "errors", "files", "models", "speakers", "types"},
-    "api": {"audio", "codec", "codes", "container", "errors", "models", "types"},
+    "api": {"audio", "codec", "codes", "container", "errors", "models", "speakers", "types"},
     "report": {"audio", "codec", "container", "errors", "files", "speakers", "texts", "types"},
     "training": {"audio", "codec", "container", "errors", "files", "models", "report", "texts", "types"},
     "__init__": {"api", "codes", "errors"},

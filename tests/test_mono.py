@@ -74,6 +74,8 @@ def test_opposite_phases_are_told(
     assert [text for text in done.err.splitlines() if "cancel" in text] == [f"{line} --mono they are kept"]
     done = invoke("tokens", "encode", path, "--mono", "-b", "1.5")
     assert done.err.count("cancel in the mix") == 1
+    done = invoke("roundtrip", path, "--mono", "-b", "1.5,3", "--fast")
+    assert done.err.count("cancel in the mix") == 1
     for samples, flags in ((stereo, ("--mono",)), (np.stack([left, -left]), ())):
         done = invoke("encode", write_wav(path, samples), *flags, "-f", "-b", "1.5")
         assert "cancel" not in done.err

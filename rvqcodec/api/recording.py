@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from rvqcodec import speakers
 from rvqcodec.api.arrays import as_asked
 from rvqcodec.codec import DecodeOptions, decoding
 from rvqcodec.codes.grid import Codes
@@ -37,6 +38,11 @@ class Recording:
     @property
     def channels(self) -> int:
         return self.header.channels
+
+    @property
+    def layout(self) -> str:
+        """The loudspeakers of the channels: "stereo", "5.1", "FL+FR+TC", "discrete" for none."""
+        return speakers.name(self.header.layout, self.header.channels)
 
     @property
     def tags(self) -> tuple[tuple[str, str], ...]:

@@ -109,13 +109,15 @@ def _measure(
     names, _ = judged_metrics(original.seconds, fast=fast, visqol=visqol)
     clip = _clip(original, out)
     family = "rvq" if model is None or model.endswith(".json") else model
-    rows = []
+    rows: list[Row] = []
     with (
         temporary_folder() as folder,
         Bar(label="roundtrip", unit="bitrate", quiet=False) as progress,
     ):
         for bits_per_second in asked:
             result = code_file(source, folder, bits_per_second, mono=mono, model=model, device=device)
+            for line in () if rows else (*result.remarks.notes, *result.remarks.warnings):
+                streams.say(line)
             a, b, _ = make_alike(original, result.decoded)
             # Our output has no delay; where little correlates (1.5 kbps) a search might find a false one.
             found = measure(a.samples, b.samples, a.sample_rate, perceptual_metrics=names, align=False)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rvqcodec.codec import EncodeOptions, encode_file
+from rvqcodec.codec.options import Remarks
 from rvqcodec.report.recording import Sound, read_recording
 
 
@@ -15,6 +16,7 @@ class Roundtrip:
     encoded_bytes: int
     bits_per_second: float  # of the whole file, its container counted
     decoded: Sound
+    remarks: Remarks  # about the source
 
 
 def code_file(
@@ -34,4 +36,4 @@ def code_file(
     options = EncodeOptions(bitrate=bitrate, mono=mono, model=model, device=device)
     report = encode_file(source, encoded, options)
     recording = read_recording(str(encoded), device=device)
-    return Roundtrip(encoded, report.file_bytes, report.file_bytes * 8 / report.seconds, recording)
+    return Roundtrip(encoded, report.file_bytes, report.file_bytes * 8 / report.seconds, recording, report.remarks)
