@@ -205,6 +205,40 @@ class TestFolders:
         if shipped:
             assert "is part of rvq; give another --id" in self.refused(invoke, own, folder, "--id", shipped[0].model_id)
 
+    def test_encodec_as_it_was_published(self, tmp_path: Path, own: Path, invoke: Invoke) -> None:
+        """Names of tensors and fields of the config as old versions of transformers wrote them."""
+        import checkpoints
+        import numpy as np
+        from safetensors.numpy import load_file, save_file
+
+        folder = tmp_path / "published"
+        checkpoints.make("encodec-24khz", folder)
+        assert invoke("models", "add", folder, "--id", "new").code == 0
+        tensors = load_file(folder / "model.safetensors")
+        for name in [name for name in tensors if "parametrizations" in name]:
+            old = name.replace("parametrizations.weight.original0", "weight_g")
+            tensors[old.replace("parametrizations.weight.original1", "weight_v")] = tensors.pop(name)
+        assert any(name.endswith(".weight_g") for name in tensors)
+        save_file(tensors, folder / "model.safetensors")
+        config = json.loads((folder / "config.json").read_text())
+        config |= {"overlap": 0.01, "torch_dtype": "float32", "transformers_version": "4.31.0"}
+        (folder / "config.json").write_text(json.dumps(config))
+        assert invoke("models", "add", folder, "--id", "old").code == 0
+        assert cards.find("old").config == cards.find("new").config
+        samples = checkpoints.noise(24_000)
+        codes = [rvqcodec.load(name).encode(samples, 24_000, n_q=8).codes for name in ("new", "old")]
+        np.testing.assert_array_equal(*codes)
+
+    def test_the_config_of_mimi_as_it_was_published(self, folder: Path, own: Path, invoke: Invoke) -> None:
+        assert invoke("models", "add", folder, "--id", "new").code == 0
+        config = json.loads((folder / "config.json").read_text())
+        del config["rope_parameters"]
+        config |= {"rope_theta": 10000.0, "frame_rate": 12.5, "normalize": False}
+        (folder / "config.json").write_text(json.dumps(config))
+        assert invoke("models", "add", folder, "--id", "old").code == 0
+        assert cards.find("old").weights_hash == cards.find("new").weights_hash
+        assert cards.find("old").weights_hash.hex() in invoke("models", "show", "new").out
+
     def test_encodec_48_is_refused_by_name(self, tmp_path: Path, own: Path, invoke: Invoke) -> None:
         import checkpoints
 

@@ -16,7 +16,7 @@ from rvqcodec.models.published.stream import Published
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FIELDS", "bitstream", "check", "default_id", "facts", "load"]
+__all__ = ["FIELDS", "bitstream", "canonical", "check", "default_id", "facts", "load"]
 
 # Not hop_length, which is wrong in published files.
 FIELDS = (
@@ -34,6 +34,11 @@ def facts(fields: dict[str, Any], model_id: str, weights_hash: bytes) -> ModelFa
 def default_id(fields: dict[str, Any]) -> str:
     """The id of a model for which nobody chose one."""
     return f"dac-{fields['sampling_rate'] // 1000}khz"
+
+
+def canonical(fields: dict[str, Any]) -> dict[str, Any]:
+    """A config that was checked in one form: these fields have only one."""
+    return fields
 
 
 def check(fields: dict[str, Any]) -> None:

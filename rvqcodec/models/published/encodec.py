@@ -16,7 +16,7 @@ from rvqcodec.models.published.stream import Published
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FIELDS", "bitstream", "check", "default_id", "facts", "load"]
+__all__ = ["FIELDS", "bitstream", "canonical", "check", "default_id", "facts", "load"]
 
 FIELDS = (
     "target_bandwidths", "sampling_rate", "audio_channels", "normalize", "chunk_length_s", "overlap", "hidden_size",
@@ -42,6 +42,16 @@ def facts(fields: dict[str, Any], model_id: str, weights_hash: bytes) -> ModelFa
 def default_id(fields: dict[str, Any]) -> str:
     """The id of a model for which nobody chose one."""
     return f"encodec-{fields['sampling_rate'] // 1000}khz"
+
+
+def canonical(fields: dict[str, Any]) -> dict[str, Any]:
+    """A config that was checked in one form, whichever version of transformers filled it: its hash is the model's."""
+    return fields | {
+        "target_bandwidths": [float(kbps) for kbps in fields["target_bandwidths"]],
+        "trim_right_ratio": float(fields["trim_right_ratio"]),
+        "chunk_length_s": None,
+        "overlap": None,
+    }
 
 
 def check(fields: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from rvqcodec.models.published.stream import Published
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FIELDS", "bitstream", "check", "default_id", "facts", "load"]
+__all__ = ["FIELDS", "bitstream", "canonical", "check", "default_id", "facts", "load"]
 
 FIELDS = (
     "sampling_rate", "audio_channels", "hidden_size", "num_filters", "num_residual_layers", "upsampling_ratios",
@@ -40,11 +40,19 @@ def default_id(fields: dict[str, Any]) -> str:
     return "mimi"
 
 
+def canonical(fields: dict[str, Any]) -> dict[str, Any]:
+    """A config that was checked in one form, whichever version of transformers filled it: its hash is the model's."""
+    numbers = {name: float(fields[name]) for name in ("trim_right_ratio", "norm_eps", "frame_rate")}
+    rope = {"rope_type": "default", "rope_theta": float(fields["rope_parameters"]["rope_theta"])}
+    return fields | numbers | {"rope_parameters": rope}
+
+
 def check(fields: dict[str, Any]) -> None:
     """ValueError for a variant that is not supported, with the reason."""
     config.must_be(fields, audio_channels=1, num_semantic_quantizers=1, use_causal_conv=True)
     hop = DOWNSAMPLING * math.prod(fields["upsampling_ratios"])
     config.must_be(fields, frame_rate=fields["sampling_rate"] / hop)
+    config.must_be(fields["rope_parameters"], rope_type="default")
 
 
 def load(card: Card, tensors: Mapping[str, npt.NDArray[Any]], device: str) -> Published:
