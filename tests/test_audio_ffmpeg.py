@@ -87,7 +87,7 @@ def test_damage_that_ffmpeg_tells_and_cut_off_files(tmp_path, song):
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
     path.write_bytes(data)
-    assert "damaged: ffmpeg said" in read(path)[1].losses[0]
+    assert any("damaged: ffmpeg said" in line for line in read(path)[1].losses)
 
 
 def test_without_ffmpeg_the_remedy_is_named(tmp_path, song, rvq: Rvq):

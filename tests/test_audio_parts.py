@@ -10,6 +10,7 @@ import pytest
 import soundfile as sf
 
 from rvqcodec.audio import open_input
+from rvqcodec.audio.flac import crc8, crc16
 from rvqcodec.audio.tags import build_info
 from rvqcodec.errors import AudioError
 
@@ -416,3 +417,77 @@ def test_wrong_sizes_around_other_codings_are_told(tmp_path):
         assert text in read(path)[1].losses[0]
     path.write_bytes(data[: len(data) // 2])
     assert "cut off: announces" in read(path)[1].losses[0]
+
+
+def flac_frame(number, value, rate_code, channels=1, block=4096):
+    """A frame of `block` equal 16-bit samples, block being 4096; rate codes as in RFC 9639."""
+    head = bytes([0xFF, 0xF8, 0xC << 4 | rate_code, channels - 1 << 4 | 4 << 1, number])
+    body = head + bytes([crc8(head)]) + (b"\0" + struct.pack(">h", value)) * channels
+    return body + struct.pack(">H", crc16(body))
+
+
+def flac_file(frames, rate=RATE, channels=1, bits=16, n_samples=0):
+    what = rate << 44 | (channels - 1) << 41 | (bits - 1) << 36 | n_samples
+    return (
+        b"fLaC\x80\0\0\x22" + struct.pack(">HH", 4096, 4096) + bytes(6) + struct.pack(">Q", what) + bytes(16) + frames
+    )
+
+
+def test_flac_that_changes_in_mid_stream(tmp_path):
+    path = tmp_path / "a"
+    first, same = (b"".join(flac_frame(n, 9000, 9) for n in range(start, start + 8)) for start in (0, 8))
+    path.write_bytes(flac_file(first + same))
+    back, audio = read(path)
+    assert (back.shape, told(audio)) == ((1, 16 * 4096), [])
+    path.write_bytes(flac_file(first + b"".join(flac_frame(n, 9000, 6) for n in range(8, 16)), n_samples=16 * 4096))
+    back, audio = read(path)
+    assert back.shape == (1, 24 * 4096)  # half the rate from the middle on
+    assert np.abs(back[:, 8 * 4096 + 500 : -500] - 9000 / 32768).max() < 1e-3
+    assert told(audio) == [f"{path}: part 2 was converted from 22050 to 44100 Hz, the first one's"]
+    path.write_bytes(flac_file(first + b"".join(flac_frame(n, 9000, 9, 2) for n in range(8, 16))))
+    back, audio = read(path)
+    assert back.shape == (1, 8 * 4096)
+    assert audio.losses == [f"{path}: part 2 was left out: it has 2 channels, the first one 1"]
+
+
+def test_flac_heads_that_are_wrong_or_missing(tmp_path):
+    path = tmp_path / "a"
+    frames = b"".join(flac_frame(n, 9000, 9) for n in range(8))
+    samples = np.full((1, 8 * 4096), 9000 / 32768, np.float32)
+    right = "44100 Hz, 1 channel of 16 bits: these were believed"
+    for wrong, said in (
+        ({"rate": 48000}, "48000 Hz, 1 channel of 16"), ({"channels": 5}, "44100 Hz, 5 channels of 16"),
+        ({"bits": 24}, "44100 Hz, 1 channel of 24"),
+    ):  # fmt: skip
+        path.write_bytes(flac_file(frames, **wrong, n_samples=8 * 4096))
+        back, audio = read(path)
+        assert np.array_equal(back, samples)
+        assert told(audio) == [f"{path}: its head says {said} bits, its frames {right}"]
+    picture = b"\x86\0\0\x05" + bytes(3000)  # announces less than it has
+    path.write_bytes(b"fLaC\0" + flac_file(b"")[5:] + picture + frames)
+    assert np.array_equal(read(path)[0], samples)
+    for before in (b"", b"junk" * 300, b"fLaC\x81\0\0\x08" + bytes(8)):
+        path.write_bytes(before + frames)
+        back, audio = read(path)
+        assert np.array_equal(back, samples)
+        assert told(audio) == [f"{path}: has no head; its frames from byte {len(before):,} on were read"]
+
+
+def test_mp3_that_gives_more_away_than_it_has(tmp_path):
+    need("lame")
+    sf.write(tmp_path / "a.wav", tones(1, 3000).T, RATE)
+    subprocess.run(["lame", "--quiet", "-b", "64", tmp_path / "a.wav", tmp_path / "a.mp3"], check=True)
+    data = (tmp_path / "a.mp3").read_bytes()
+    at = data.index(b"LAME") + 21
+    path = tmp_path / "b.mp3"
+    path.write_bytes(data[:at] + b"\xff\xff\xff" + data[at + 3 :])  # 4095 samples off each end
+    assert read(path)[0].shape[1] > 500
+
+
+def test_aiff_whose_header_counts_more_than_it_holds(tmp_path, made):
+    data = made["AIFF"]
+    at = data.index(b"COMM") + 10
+    (tmp_path / "a").write_bytes(patched(data, at, 2 * N, ">I"))
+    back, audio = read(tmp_path / "a")
+    assert np.array_equal(back, made["16"])
+    assert f"its header counts {2 * N} samples per channel, its 'SSND' chunk holds {N}" in audio.losses[0]

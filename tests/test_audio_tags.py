@@ -112,8 +112,8 @@ def test_oddities_of_programs():
     assert read_id3(tag(frame(b"TIT2", packed, 3, 0x80), version=3)).tags == {"TITLE": "x" * 300}
     packed = syncsafe(len(long)) + zlib.compress(long)
     assert read_id3(tag(frame(b"TIT2", packed, 4, 0x09))).tags == {"TITLE": "x" * 300}
-    unsynchronised = text("\xff\xfe", 0).replace(b"\xff", b"\xff\0")
-    assert read_id3(tag(frame(b"TIT2", unsynchronised, 4, 0x02))).tags == {"TITLE": "\xff\xfe"}
+    unsynchronised = text("\xff\xfb", 0).replace(b"\xff", b"\xff\0")
+    assert read_id3(tag(frame(b"TIT2", unsynchronised, 4, 0x02))).tags == {"TITLE": "\xff\xfb"}
     whole = frame(b"TIT2", text("\xff\xfb", 0), 3).replace(b"\xff", b"\xff\0")
     assert read_id3(tag(whole, version=3, flags=0x80)).tags == {"TITLE": "\xff\xfb"}
     extended = tag(syncsafe(6) + b"\1\0", frame(b"TIT2", text("e")), flags=0x40)
@@ -121,6 +121,7 @@ def test_oddities_of_programs():
     extended = tag(struct.pack(">IHI", 6, 0, 0), frame(b"TIT2", text("e"), 3), version=3, flags=0x40)
     assert read_id3(extended).tags == {"TITLE": "e"}
     assert read_id3(tag(frame(b"TIT2", b"\1" + "no mark".encode("utf-16-le")))).tags == {"TITLE": "no mark"}
+    assert read_id3(tag(frame(b"TYER", b"\0\xff\xfe", 3), version=3)).tags == {}  # an empty text in the wrong encoding
     assert read_id3(tag(frame(b"TIT2", b"no encoding"))).tags == {"TITLE": "no encoding"}
     assert read_id3(tag(frame(b"TIT2", b""), frame(b"TPE1", b"\3"), frame(b"TXXX", text("key\0")))).tags == {}
     assert read_id3(tag(frame(b"TIT2", b"secret", 3, 0x40), version=3)).left_out == {"encrypted frame": 1}

@@ -1,15 +1,17 @@
 """MP3 and Ogg files, opened so that nothing in them is passed over without a word."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import IO
 
 from rvqcodec.audio import mpeg, ogg
 from rvqcodec.audio.chain import ChainSource
-from rvqcodec.audio.flacsource import flac_part
+from rvqcodec.audio.flacsource import flac_parts
 from rvqcodec.audio.found import Found, plural
 from rvqcodec.audio.pieces import Pieces
 from rvqcodec.audio.soundfiles import UnreadCodecError
 from rvqcodec.audio.sources import SoundfileSource, Source
+from rvqcodec.audio.tails import without_tags
 from rvqcodec.errors import AudioError
 
 _CUT_OFF = "cut off: its last page is missing"
@@ -17,7 +19,9 @@ _CUT_OFF = "cut off: its last page is missing"
 
 def mpeg_source(file: IO[bytes], name: str, end: int) -> Source:
     """MPEG audio from the file's start to `end`: all runs of frames, whatever stands between them."""
+    end, behind = without_tags(file, end)
     walk = mpeg.walk(file, 0, end)
+    walk.found.merge(behind)
     runs = [run for run in walk.runs if run.frames]
     if not runs:
         if walk.runs:
@@ -107,7 +111,9 @@ def _side_by_side(links: list[ogg.Link]) -> tuple[list[str], list[str]]:
 def _ogg_part(file: IO[bytes], name: str, stream: ogg.Stream, before: Found, *, alone: bool) -> Source:
     pages = Pieces(file, stream.pieces)
     if stream.codec == "FLAC":
-        source = flac_part(pages, name, before, lost=_lost_pages(stream))
+        parts = flac_parts(pages, name, before, lost=_lost_pages(stream))
+        first = next(parts)
+        source: Source = ChainSource(name, chain([first], parts)) if first.more else first
         source.losses += [] if stream.ended or stream.lost else [f"{name}: {_CUT_OFF}"]
         return source
 

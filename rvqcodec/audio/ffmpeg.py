@@ -5,6 +5,7 @@ It reads the file that is open already, as its stdin, and no other: names, playl
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rvqcodec.audio.formats import MAX_RATE
 from rvqcodec.audio.found import PICTURE, Found
 from rvqcodec.audio.heads import Head
 from rvqcodec.audio.sources import PcmSource
@@ -32,10 +34,19 @@ _STARTS = (
     (0, bytes.fromhex("3026b2758e66cf11")), (0, b"\x0b\x77"), (0, b"\xff\xf1"), (0, b"\xff\xf9"), (0, b"ajkg"),
 )  # fmt: skip
 _KEYS = {"YEAR": "DATE", "ALBUM_ARTIST": "ALBUMARTIST", "TRACK": "TRACKNUMBER", "DISC": "DISCNUMBER"}
-_OF_THE_FILE = frozenset(
-    {"ENCODER", "ENCODED_BY", "SOFTWARE", "MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS", "CREATION_TIME",
-     "HANDLER_NAME", "VENDOR_ID", "LANGUAGE", "DURATION"}
+# They describe the input's file and encoder, not the recording.
+_OF_THE_FILE = (
+    "ENCODER", "ENCODED_BY", "ENCODING", "SOFTWARE", "MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS",
+    "CREATION_TIME", "HANDLER_NAME", "VENDOR_ID", "LANGUAGE", "DURATION", "ITUNNORM", "ITUNSMPB", "GAPLESS_PLAYBACK",
+    "WMFSDK", "DEVICECONFORMANCETEMPLATE", "ISVBR", "WM/MEDIACLASS", "WM/WMADRC",
 )  # fmt: skip
+
+
+_WHERE = re.compile(r"file:/dev/fd/0|^\[[^]]* @ 0x[0-9a-f]+\] ")  # what is no use to the user in ffmpeg's lines
+
+
+class NoAudioError(AudioError):
+    """ffmpeg finds no audio in a file."""
 
 
 def installed() -> bool:
@@ -52,7 +63,7 @@ class FfmpegSource:
     """The first audio stream of a regular file, decoded by ffmpeg."""
 
     def __init__(self, file: IO[bytes], name: str) -> None:
-        """Errors: AudioError where ffmpeg finds no audio in the file."""
+        """Errors: AudioError; NoAudioError where ffmpeg finds no audio in the file."""
         self._name = name
         self._errors = tempfile.TemporaryFile(prefix="rvq-")  # noqa: SIM115
         self._process: subprocess.Popen[bytes] | None = None
@@ -61,8 +72,8 @@ class FfmpegSource:
             streams = about.get("streams", [])
             sounds = [s for s in streams if s.get("codec_type") == "audio"]
             if not sounds:
-                raise AudioError(f"{name}: holds no audio that ffmpeg reads")
-            command = ["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "wav", "-"]
+                raise NoAudioError(f"{name}: holds no audio that ffmpeg reads")
+            command = ["-map", "0:a:0", *_slower(sounds[0]), "-c:a", "pcm_f32le", "-f", "wav", "-"]
             self._process = self._start(PROGRAM, file, ["-nostdin", *_input(name)], command)
             assert self._process.stdout is not None
             self._pcm = PcmSource(self._process.stdout, name, self._head())
@@ -75,7 +86,9 @@ class FfmpegSource:
         self.expected = _length(about, self.sample_rate)
         found = _found(about, sounds[0], streams)
         self.tags = found.tags
-        self.notes = [f"{name}: {sounds[0].get('codec_name', 'its audio')} was decoded by the ffmpeg program"]
+        what, slower = sounds[0].get("codec_name", "its audio"), _slower(sounds[0])
+        converted = f", and brought to {self.sample_rate} Hz" if slower else ""
+        self.notes = [f"{name}: {what} was decoded by the ffmpeg program{converted}"]
         self.notes += [f"{name}: {text}" for text in found.notes()]
         self.warnings = self._pcm.warnings
         self.losses = self._pcm.losses
@@ -101,7 +114,8 @@ class FfmpegSource:
         )
 
     def _probe(self, file: IO[bytes]) -> dict[str, Any]:
-        what = "format=duration:format_tags:stream=codec_type,codec_name:stream_tags:stream_disposition=attached_pic"
+        what = "format=duration:format_tags:stream=codec_type,codec_name,sample_rate:stream_tags"
+        what += ":stream_disposition=attached_pic"
         with self._start(PROBE, file, ["-show_entries", what, "-of", "json"], _input(self._name)) as process:
             text = process.communicate()[0]
         self._errors.seek(0)
@@ -116,7 +130,7 @@ class FfmpegSource:
         """What ffmpeg printed, in one line."""
         self._errors.seek(0)
         lines = self._errors.read().decode("utf-8", "replace").splitlines()
-        lines = [line.replace("file:/dev/fd/0", "").strip(" :") for line in lines if line.strip()]
+        lines = [_WHERE.sub("", line).strip(" :") for line in lines if line.strip()]
         return f"{lines[-1]!r}{f' and {len(lines) - 1} more' if len(lines) > 1 else ''}" if lines else ""
 
     def read(self, n: int) -> NDArray[np.float32]:
@@ -125,6 +139,12 @@ class FfmpegSource:
             self._done = True
             assert self._process is not None
             code, said = self._process.wait(), self._said()
+            if not self._pcm.samples_read:
+                raise AudioError(f"{self._name}: ffmpeg finds no sound in it: damaged or cut off. {said}".rstrip(". "))
+            missing = (self.expected or 0) - self._pcm.samples_read
+            if missing > max(0.05 * (self.expected or 0), 0.1 * self.sample_rate):  # announced lengths are not exact
+                came = f"some {self.expected} samples per channel expected, {self._pcm.samples_read} came"
+                self.losses.append(f"{self._name}: maybe cut off: {came}")
             if code or said:
                 self.losses.append(f"{self._name}: damaged: ffmpeg said {said or f'nothing and failed ({code})'}")
         return samples
@@ -143,6 +163,12 @@ def _input(name: str) -> list[str]:
     return ["-i", "file:/dev/fd/0" if os.path.exists("/dev/fd/0") else f"file:{name}"]
 
 
+def _slower(sound: dict[str, Any]) -> list[str]:
+    """What brings DSD, and other rates that rvq does not take, down to one that it does."""
+    rate = int(sound.get("sample_rate", 0) or 0)
+    return ["-ar", str(MAX_RATE if rate % 48_000 == 0 else 176_400)] if rate > MAX_RATE else []
+
+
 def _length(about: dict[str, Any], rate: int) -> int | None:
     try:
         return round(float(about["format"]["duration"]) * rate)
@@ -156,7 +182,7 @@ def _found(about: dict[str, Any], sound: dict[str, Any], streams: list[dict[str,
         more = Found()
         for key, text in tags.items():
             key = key.upper()
-            if key not in _OF_THE_FILE:
+            if not key.startswith(_OF_THE_FILE):
                 more.add(_KEYS.get(key, key), str(text))
         found.merge(more)
     for stream in streams:

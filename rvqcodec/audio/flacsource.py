@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import IO
 
 import numpy as np
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from rvqcodec.audio import flac
 from rvqcodec.audio.chain import ChainSource
 from rvqcodec.audio.found import Found, plural
-from rvqcodec.audio.id3 import ape_size, read_ape, read_id3v1
-from rvqcodec.audio.layouts import read_layout
+from rvqcodec.audio.layouts import Layout, read_layout, unsaid
 from rvqcodec.audio.pieces import Pieces
 from rvqcodec.audio.soundfiles import UnreadCodecError
 from rvqcodec.audio.sources import SoundfileSource, Source
+from rvqcodec.audio.tails import without_tags
 from rvqcodec.errors import AudioError
 
 _FLAC_START = b"fLaC"
@@ -31,14 +31,17 @@ def flac_source(file: IO[bytes], name: str, begin: int, end: int, found: Found) 
 
     Errors: AudioError, UnreadCodecError.
     """
-    end, behind = _without_tags(file, end)
+    end, behind = without_tags(file, end)
     starts = [begin, *(at for at in _flac_starts(file, begin, end) if at > begin), end]
 
-    def parts() -> Iterator[Source]:
+    def parts() -> Iterator[FlacSource]:
         for start, stop in pairwise(starts):
-            yield flac_part(Pieces(file, [(start, stop - start)]), name, found if start == begin else None, behind)
+            stream = Pieces(file, [(start, stop - start)])
+            yield from flac_parts(stream, name, found if start == begin else None, behind)
 
-    return ChainSource(name, parts()) if len(starts) > 2 else next(parts())
+    every = parts()
+    first = next(every)
+    return ChainSource(name, chain([first], every)) if len(starts) > 2 or first.more else first
 
 
 def _flac_starts(file: IO[bytes], begin: int, end: int) -> Iterator[int]:
@@ -56,55 +59,70 @@ def _flac_starts(file: IO[bytes], begin: int, end: int) -> Iterator[int]:
         position += max(1, len(data) - 7)
 
 
-def _without_tags(file: IO[bytes], end: int) -> tuple[int, Found]:
-    """Where a file ends before the ID3v1 and APE tags at its end, and what these say."""
-    found = Found()
-    file.seek(max(0, end - 128))
-    tag = file.read(128)
-    if tag[:3] == b"TAG" and len(tag) == 128:
-        found.merge(read_id3v1(tag))
-        end -= 128
-    file.seek(max(0, end - 32))
-    if 32 <= (size := ape_size(file.read(32))) <= end:
-        file.seek(end - size)
-        found.merge(read_ape(file.read(size)))
-        end -= size
-    return end, found
-
-
-def flac_part(
+def flac_parts(
     stream: Pieces, name: str, before: Found | None = None, behind: Found | None = None, *, lost: str = ""
-) -> "FlacSource":
-    """One FLAC stream, with tags that stood before and behind it; `lost`: what is known to be missing of it."""
+) -> "Iterator[FlacSource]":
+    """One FLAC stream, in parts where its frames change rate, channels or depth; at least one.
+
+    `before`, `behind`: tags that stood there; `lost`: what is known to be missing of it.
+    """
     head = flac.read_flac_head(stream)
     if head is None:
         raise AudioError(f"{name}: cannot be read: damaged, or no audio in it")
-    depth = flac.first_depth(stream, head)
-    if head.bits not in _PLAIN and (head.bits not in _TOLD_OTHERWISE or depth != head.bits):
-        raise UnreadCodecError(f"{name}: FLAC with {head.bits} bits per sample")
     for other in (before, behind):
         if other is not None:
             head.found.merge(other)  # what FLAC itself says goes first
-    return FlacSource(stream, name, head, lost)
+    layout = read_layout(stream, head.channels)
+    last = flac.last_sample(stream, head, 0, stream.size)
+    if not lost and head.n_samples is not None and head.n_samples == last:
+        yield FlacSource(stream, name, head, layout, promised=True)
+        return
+    parts = flac.changes(stream, head, 0, stream.size)
+    ends = [position for position, _, _ in parts[1:]]
+    for (position, sample, changed), end in zip(parts, [*ends, stream.size], strict=True):
+        whole = len(parts) == 1
+        part = stream if whole else stream.part(position, end)
+        changed.audio = changed.audio if whole else 0
+        layout = layout if changed is head else unsaid(changed.channels)
+        more = end != stream.size
+        yield FlacSource(part, name, changed, layout, lost=lost, first_sample=sample, more=more, counted=whole)
 
 
 class FlacSource:
-    """One FLAC stream. What a damaged frame held becomes silence, so that all else stays at its time."""
+    """A FLAC stream whose frames are all alike. What a damaged frame held becomes silence, so that all else stays at
+    its time.
 
-    def __init__(self, stream: Pieces, name: str, head: flac.FlacHead, lost: str) -> None:
-        self._stream, self._name, self._head, self._lost = stream, name, head, lost
-        self._announced = head.n_samples
-        last = flac.last_sample(stream, head, 0, stream.size)
-        promised = not lost and self._announced is not None and self._announced == last
+    promised: its end confirms its length. first_sample: the number of its first. more: another part follows it.
+    counted: the length that its head announces is that of this part.
+    """
+
+    def __init__(
+        self,
+        stream: Pieces,
+        name: str,
+        head: flac.FlacHead,
+        layout: Layout,
+        *,
+        promised: bool = False,
+        lost: str = "",
+        first_sample: int = 0,
+        more: bool = False,
+        counted: bool = True,
+    ) -> None:
+        depth = flac.first_depth(stream, head)
+        if head.bits not in _PLAIN and (head.bits not in _TOLD_OTHERWISE or depth != head.bits):
+            raise UnreadCodecError(f"{name}: FLAC with {head.bits} bits per sample")
+        self._stream, self._name, self._head, self._lost, self.more = stream, name, head, lost, more
+        self._announced = head.n_samples if counted else None
         self.n_samples = self._announced if promised else None
         self.expected = self._announced
-        self.layout = read_layout(stream, head.channels)
+        self.layout, self._first = layout, first_sample
         # libsndfile stops at the announced length: where that may be wrong, it is not told.
-        plain = promised and head.bits in _PLAIN
+        plain = promised and head.bits in _PLAIN and not head.mended
         self._sound = self._part(stream if plain else stream.behind(head.audio, self._start()))
         self.sample_rate, self.channels = self._sound.sample_rate, self._sound.channels
         self.tags, self.notes = self._sound.tags, self._sound.notes
-        self.warnings: list[str] = []
+        self.warnings = [f"{name}: {head.mended}"] if head.mended else []
         self.losses: list[str] = []
         self._from = head.audio  # the byte from which on frames are looked for after damage
         self._taken = self._gap = self._silent = self._places = 0
@@ -146,8 +164,8 @@ class FlacSource:
         """Go on behind damage: with silence, then the next frame. False at the end, and where there is none."""
         if self._sound.error is None:
             return False
-        while found := flac.next_frame(self._stream, self._head, self._from, self._taken):
-            position, first = found
+        while found := flac.next_frame(self._stream, self._head, self._from, self._first + self._taken):
+            position, first = found[0], found[1] - self._first
             self._from = position + 1
             if first - self._taken > _LONGEST_GAP * self.sample_rate:
                 return False

@@ -33,6 +33,7 @@ _OF_THE_FILE = frozenset(
 )
 _APE = {"YEAR": "DATE", "TRACK": "TRACKNUMBER", "DISC": "DISCNUMBER", "ALBUM ARTIST": "ALBUMARTIST"}
 
+_MARKS = ("ÿþ", "þÿ")  # the marks of UTF-16 where the encoding says Latin-1
 # The numbered genres of ID3v1, and Winamp's after them.
 _GENRES = (
     "Blues", "Classic Rock", "Country", "Dance", "Disco", "Funk", "Grunge", "Hip-Hop", "Jazz", "Metal", "New Age",
@@ -214,7 +215,7 @@ def _texts(data: bytes) -> list[str]:
         text = data.decode("latin-1")
     else:  # no encoding where one must be: some programs left it out
         text = (encoding + data).decode("utf-8", "replace")
-    return [part.strip("\ufeff\ufffe") for part in text.rstrip("\0").split("\0")]
+    return ["" if part in _MARKS else part.strip("\ufeff\ufffe") for part in text.rstrip("\0").split("\0")]
 
 
 def _genre(text: str) -> str:

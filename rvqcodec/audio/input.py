@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from rvqcodec.audio.chain import ChainSource
 from rvqcodec.audio.compressed import mpeg_source, ogg_source
-from rvqcodec.audio.ffmpeg import FfmpegSource, installed, looks_known
+from rvqcodec.audio.ffmpeg import FfmpegSource, NoAudioError, installed, looks_known
+from rvqcodec.audio.flac import head_of_frames
 from rvqcodec.audio.flacsource import flac_source
 from rvqcodec.audio.found import Found
 from rvqcodec.audio.heads import CodingError
@@ -196,6 +197,9 @@ def _from_file(file: IO[bytes], name: str, size: int, ignore_length: bool) -> So
         return _ogg_source(file, name, begin, size, found)
     elif not looks_known(start) and find_frames(file, 0, size, size if begin else _SEARCHED) is not None:
         return mpeg_source(file, name, size)
+    elif not looks_known(start) and head_of_frames(file, begin) is not None:
+        with suppress(UnreadCodecError):
+            return flac_source(file, name, begin, size, found)
     elif (page := find_page(file, begin, min(size, begin + _SEARCHED))) is not None:
         source = _ogg_source(file, name, page, size, found)
         source.notes.append(f"{name}: {page - begin:,} bytes before the first Ogg page were passed over")
@@ -245,9 +249,10 @@ def _other_source(file: IO[bytes], name: str, size: int, known: UnreadCodecError
     else:
         refused = known
     if installed():
-        with suppress(AudioError):
+        try:
             return FfmpegSource(file, name)
-        raise refused
+        except NoAudioError:
+            raise refused from None
     raise AudioError(f"{refused}; with the program ffmpeg on the PATH rvq reads more formats")
 
 

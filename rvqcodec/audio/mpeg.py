@@ -17,6 +17,7 @@ from rvqcodec.audio.pieces import Piece
 
 _SURE = 4  # frames in a row that no other data has by chance
 _BLOCK = 1 << 20
+_OWN_DELAY = 529  # samples, of every decoder
 _MAX_TAG = 1 << 24
 
 _KBPS = {
@@ -58,16 +59,22 @@ class Run:
     xing: bytes = b""  # the frame of that header
 
     def whole(self) -> list[Piece]:
-        """The pieces, with a Xing header that ends no earlier than the frames do."""
-        if not self.xing or self.announced is None or self.announced >= self.frames:
+        """The pieces, with a Xing header by which a decoder gives all that the frames hold.
+
+        It would stop at a number of frames that is too low, and give nothing where more is to be cut off the ends than
+        there is (LAME 3.97 wrote that into short files).
+        """
+        lame = self.first.side + 141  # where 12 bits of delay and 12 of padding stand
+        delay, padding = divmod(int.from_bytes(self.xing[lame : lame + 3], "big"), 1 << 12)
+        long_delay, long = delay + _OWN_DELAY >= self.samples, delay + padding >= self.samples
+        low = self.announced is not None and self.announced < self.frames
+        if not self.xing or not (low or long or long_delay):
             return self.pieces
-        at = self.first.side + 8
         frame = bytearray(self.xing)
-        frame[at : at + 4] = struct.pack(">I", self.frames)
-        lame = self.first.side + 141  # delay and padding, 12 bits each
+        if self.announced is not None:
+            frame[self.first.side + 8 : self.first.side + 12] = struct.pack(">I", self.frames)
         if len(frame) >= lame + 3:
-            frame[lame + 1] &= 0xF0
-            frame[lame + 2] = 0
+            frame[lame : lame + 3] = (0 if long_delay else delay << 12).to_bytes(3, "big")
         start, size = self.pieces[0]
         assert isinstance(start, int)
         return [bytes(frame), (start + len(frame), size - len(frame)), *self.pieces[1:]]
@@ -236,6 +243,11 @@ def _search(data: _Bytes, position: int, limit: int, like: Frame | None = None) 
     return limit
 
 
+def _follows(start: bytes) -> bool:
+    """Whether these bytes may stand behind an ID3v1 tag that is not the last thing in a file."""
+    return parse_frame(start) is not None or start.startswith((b"ID3", b"APETAGEX", b"LYRICS"))
+
+
 def _tag(data: _Bytes, position: int, found: Found) -> int:
     """Reads a tag that begins here; its size, 0 for none."""
     start = data.get(position, 32)
@@ -247,7 +259,7 @@ def _tag(data: _Bytes, position: int, found: Found) -> int:
             # Its size may be wrong: where frames begin earlier, it has ended.
             size = min(size, _search(data, position + HEADER, data.end) - position)
         return size
-    if start[:3] == b"TAG" and data.end - position == 128:
+    if start[:3] == b"TAG" and (data.end - position == 128 or _follows(data.get(position + 128, 10))):
         found.merge(read_id3v1(data.get(position, 128)))
         return 128
     if start[:8] == b"APETAGEX" and len(start) == 32:

@@ -36,6 +36,17 @@ class Pieces:
             left.append(piece[skip:] if isinstance(piece, bytes) else (piece[0] + skip, size - skip))
         return Pieces(self._file, [start, *left])
 
+    def part(self, start: int, end: int) -> "Pieces":
+        """The bytes between two positions."""
+        behind = self.behind(start, b"")
+        ahead: list[Piece] = []
+        left = end - start
+        for piece in behind._pieces:
+            size = min(left, len(piece) if isinstance(piece, bytes) else piece[1])
+            ahead.append(piece[:size] if isinstance(piece, bytes) else (piece[0], size))
+            left -= size
+        return Pieces(self._file, ahead)
+
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
         self._position = max(0, start + offset)

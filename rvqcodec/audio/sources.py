@@ -47,6 +47,7 @@ class PcmSource:
 
     `begin` is where the head began, `file_size` the whole file's size in bytes, None for pipes. `ignore_length`: take
     all bytes behind the head as samples. `following`: where another recording follows in the file, or None.
+    `samples_read` counts those that `read` gave, per channel.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class PcmSource:
         self._odd = 0 if data_bytes is None else data_bytes % self._align
         # What still is to be read; None: until the end.
         self._left = self.expected
-        self._taken = 0
+        self.samples_read = 0
         self._add_note()
 
     def _look_behind(self, start: int, data_bytes: int, held: int) -> int | None:
@@ -127,12 +128,12 @@ class PcmSource:
             n = min(n, self._left)
         data = self._stream.read(n * self._align)
         got = len(data) // self._align
-        self._taken += got
+        self.samples_read += got
         if self._left is not None:
             self._left -= got
         if got < n:
             if self.n_samples is None and self._left is not None:
-                self._tell_of_end(self.expected or 0, self._taken)
+                self._tell_of_end(self.expected or 0, self.samples_read)
                 self.expected = None
             else:
                 self._warn_of_rest(len(data) % self._align)
@@ -152,7 +153,7 @@ class PcmSource:
         if tail.recording:
             self.losses.append(f"{self._name}: another recording follows in the pipe, {tail.n_bytes:,} bytes: left out")
         elif tail.n_bytes:
-            self._tell_of_tail(self._taken, tail)
+            self._tell_of_tail(self.samples_read, tail)
         self.expected = None
 
     def _tell_of_tail(self, n_samples: int, tail: Tail) -> None:

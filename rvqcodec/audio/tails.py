@@ -72,6 +72,22 @@ def read_tail(behind: Behind, style: ChunkStyle | None, found: Found, *, pad: in
     return Tail(n_bytes + behind.rest())
 
 
+def without_tags(file: IO[bytes], end: int) -> tuple[int, Found]:
+    """Where a file ends before the ID3v1 and APE tags at its end, and what these say."""
+    found = Found()
+    file.seek(max(0, end - 128))
+    tag = file.read(128)
+    if tag[:3] == b"TAG" and len(tag) == 128:
+        found.merge(read_id3v1(tag))
+        end -= 128
+    file.seek(max(0, end - 32))
+    if 32 <= (size := ape_size(file.read(32))) <= end:
+        file.seek(end - size)
+        found.merge(read_ape(file.read(size)))
+        end -= size
+    return end, found
+
+
 def coded_losses(file: IO[bytes], begin: int, end: int) -> list[str]:
     """Lines about samples of another coding than PCM that are missing, or stand where no decoder looks for them.
 
