@@ -213,7 +213,7 @@ class TestFolders:
 
         folder = tmp_path / "published"
         checkpoints.make("encodec-24khz", folder)
-        assert invoke("models", "add", folder, "--id", "new").code == 0
+        assert invoke("models", "add", folder, "--id", "new", "--copy").code == 0
         tensors = load_file(folder / "model.safetensors")
         for name in [name for name in tensors if "parametrizations" in name]:
             old = name.replace("parametrizations.weight.original0", "weight_g")
