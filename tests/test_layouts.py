@@ -1,5 +1,6 @@
 """Every loudspeaker gets its own sound, through every format in and out, as other programs see it too."""
 
+import io
 import shutil
 import struct
 import subprocess
@@ -171,6 +172,17 @@ def test_unusual_layouts_of_ffmpeg_are_read(tmp_path: Path, name: str, ending: s
     assert layout == name or ending == ".caf" or (ending, name) == (".flac", "5.1(side)")
 
 
+@needs("ffmpeg")
+def test_opus_without_loudspeakers(tmp_path: Path) -> None:
+    """Mapping families 255, channels for no loudspeaker, and 2, ambisonics."""
+    for name, family in (("5.1", "255"), ("quad", "2")):
+        write(tmp_path / "a.wav", name)
+        path = by_ffmpeg(tmp_path / "a.wav", tmp_path / "b.opus", "-mapping_family", family)
+        layout, found, warnings = read(path)
+        assert (layout, found) == ("discrete", places_of(name))
+        assert warnings == ([f"{path}: ambisonics, kept as channels without places"] if family == "2" else [])
+
+
 @needs("opusenc", "flac", "sox")
 def test_other_programs_agree(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", "5.1")
@@ -316,6 +328,12 @@ def test_the_whole_way_by_command_line(rvq: Rvq, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     with open(tmp_path / "a.rvq", "rb") as file:
         assert Reader(file).header.layout == speakers.NAMES["4.1"]
+    for name in ("a.wav", "a.flac"):
+        write(tmp_path / name, "4.1")
+        piped = rvq("encode", "-", "-b", "60kbps", "--chunk", "0.2", input=(tmp_path / name).read_bytes())
+        ours, theirs = (Reader(io.BytesIO(data)) for data in (piped.stdout, (tmp_path / "a.rvq").read_bytes()))
+        assert ours.header.layout == theirs.header.layout
+        assert [chunk.payload for chunk in ours.raw()] == [chunk.payload for chunk in theirs.raw()]
     info = rvq("info", "a.rvq", cwd=tmp_path).stdout.decode()
     assert "48,000 Hz, 4.1 (5 channels)" in info
     assert b'"channel_layout": "4.1", "channel_mask": 271' in rvq("info", "--json", "a.rvq", cwd=tmp_path).stdout
