@@ -38,7 +38,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(command: Sequence[str | Path], feed: Iterable[bytes] | None = None) -> Usage:
+def run(
+    command: Sequence[str | Path], feed: Iterable[bytes] | None = None, *, environment: dict[str, str] | None = None
+) -> Usage:
     """Run a command to its end, its stdin fed with `feed`, its stdout thrown away; RuntimeError if it fails."""
     start, cpu = time.perf_counter(), _children()
     child = subprocess.Popen(
@@ -46,6 +48,7 @@ def run(command: Sequence[str | Path], feed: Iterable[bytes] | None = None) -> U
         stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        env=environment,
     )
     peaks: list[float] = []
     watch = threading.Thread(target=_watch, args=(child, peaks))
@@ -105,24 +108,48 @@ def fastest(runs: Sequence[Usage]) -> Usage:
     return Usage(min(u.seconds for u in runs), min(u.cpu for u in runs), max(peaks) if peaks else None)
 
 
-def matmul_rate(kind: str, device: str, seconds: float = 1.0) -> float:
-    """Floating-point operations per second of square matrix products, "float32" or "bfloat16", best of many.
+def matmul_rate(device: str, seconds: float = 1.0) -> float:
+    """Floating-point operations per second of square matrix products in float32, best of many.
 
     On a CPU per second of processor time, so of one core, whatever else runs.
     """
-    import torch
-
-    clock = time.process_time if device == "cpu" else time.perf_counter
-    size = 1024 if device == "cpu" else 8192
-    a = torch.randn(size, size, device=device).to(getattr(torch, kind))
+    if device == "cpu":
+        product, size, clock = _numpy_product, 1024, time.process_time
+    else:
+        product, size, clock = _torch_product, 8192, time.perf_counter
+    work = product(size, device)
     best_time, until = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < until:
         start = clock()
-        torch.mm(a, a)
-        if device != "cpu":
-            torch.cuda.synchronize()
+        work()
         best_time = min(best_time, clock() - start)
     return 2.0 * size**3 / best_time
+
+
+def _numpy_product(size: int, device: str) -> Callable[[], object]:
+    import numpy as np
+
+    from rvqcodec.models.threads import one_blas_thread
+
+    a = np.random.default_rng(0).standard_normal((size, size), np.float32)
+
+    def work() -> None:
+        with one_blas_thread():
+            a @ a
+
+    return work
+
+
+def _torch_product(size: int, device: str) -> Callable[[], object]:
+    import torch
+
+    a = torch.randn(size, size, device=device)
+
+    def work() -> None:
+        a @ a
+        torch.cuda.synchronize()
+
+    return work
 
 
 def python() -> str:

@@ -2,13 +2,13 @@
 
     python benchmarks/speed.py                       one minute of sound made here
     python benchmarks/speed.py --source FILE --seconds 60 --three-hours --out speed.json
+    python benchmarks/speed.py --against COMMIT      what a change made faster or slower
 
 Times are the fastest of --repeats runs. "x real time" is seconds of audio per second on the clock, "x a core" per
 second of processor time: on a machine that does other work too, the second is the one to trust.
 """
 
 import argparse
-import functools
 import json
 import os
 import shutil
@@ -19,6 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import against
 import machine
 import numpy as np
 import recording
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "memory": lambda: memory(rvq, sound, options),
             "network": lambda: network(folder, options, results.get("processes", {})),
         }
+        if options.against:
+            parts = {"against": lambda: against.compare(options.against, folder, options.seconds, options.repeats)}
         asked = options.only.split(",") if options.only else list(parts)
         if unknown := set(asked) - set(parts):
             print(f"speed: no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}", file=sys.stderr)
@@ -79,8 +82,9 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--repeats", type=int, default=3, help="runs of which the fastest counts [3]")
     form.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="for rvq's network [cpu]")
     form.add_argument("--only", metavar="PARTS", help="of startup, processes, many files, memory, network [all]")
+    form.add_argument("--against", metavar="COMMIT", help="only compare with a commit, or a folder that has a checkout")
     form.add_argument("--three-hours", action="store_true", help="also peak memory for 3 h through a pipe")
-    form.add_argument("--profile", action="store_true", help="also where the time goes, by stage and operation")
+    form.add_argument("--profile", action="store_true", help="also where the time goes, by stage")
     form.add_argument("--out", type=Path, help="write the figures as JSON")
     return form
 
@@ -104,18 +108,17 @@ def startup(rvq: str, folder: Path, options: argparse.Namespace) -> dict[str, An
         "python -c pass": [machine.python(), "-c", "pass"],
         "python -c 'import click, numpy'": [machine.python(), "-c", "import click, numpy"],
         "rvq --help": [rvq, "--help"],
-        "python -c 'import torch'": [machine.python(), "-c", "import torch"],
         "rvq encode, 10 s clip": encode,
         "rvq info": [rvq, "info", folder / "s.rvq"],
         "rvq decode, 10 s clip": [rvq, "decode", folder / "s.rvq", "-o", folder / "s.wav", "-f", *device],
     }
     used = {name: machine.best(command, options.repeats) for name, command in commands.items()}
-    base, torch = used["python -c 'import click, numpy'"].cpu, used["python -c 'import torch'"].cpu
+    base = used["python -c 'import click, numpy'"].cpu
     rows = [
-        [name, f"{u.seconds:.2f}", f"{u.cpu:.2f}", f"{u.cpu / base:.2f}", f"{u.cpu / torch:.2f}"]
+        [name, f"{u.seconds:.2f}", f"{u.cpu:.2f}", f"{u.cpu / base:.2f}", f"{u.peak_mib or 0:.0f}"]
         for name, u in used.items()
     ]
-    print(table(["start-up", "seconds", "CPU s", "CPU / click, numpy", "CPU / torch"], rows), end="\n\n")
+    print(table(["start-up", "seconds", "CPU s", "CPU / click, numpy", "MiB"], rows), end="\n\n")
     return {name: asdict(u) for name, u in used.items()}
 
 
@@ -195,7 +198,7 @@ def memory(rvq: str, sound: Samples, options: argparse.Namespace) -> dict[str, A
     lengths = [("10 s", 10.0), ("10 min", 600.0)] + ([("3 h", 10800.0)] if options.three_hours else [])
     raw = ["--raw", "--rate", str(RATE), "--channels", "1"]
     command = [rvq, "encode", "-", *raw, "-o", "-", "--device", options.device]
-    used = {"python -c 'import torch'": machine.run([machine.python(), "-c", "import torch"])}
+    used = {"python -c 'import numpy'": machine.run([machine.python(), "-c", "import numpy"])}
     for name, seconds in lengths:
         used[f"rvq encode, {name} through a pipe"] = machine.run(command, feed(seconds))
     rows = [
@@ -208,15 +211,11 @@ def memory(rvq: str, sound: Samples, options: argparse.Namespace) -> dict[str, A
 
 def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -> dict[str, Any]:
     """File to file in this process, without start-up: operations, and the share of the machine's rate."""
-    import torch
-
     from rvqcodec.codec import DecodeOptions, EncodeOptions, decode_file, encode_file
-    from rvqcodec.models.loading import device_of
-    from rvqcodec.models.rvq44.decoder import takes_bf16
+    from rvqcodec.models import threads
 
-    rates = {kind: machine.matmul_rate(kind, options.device) for kind in ("float32", "bfloat16")}
-    bf16 = takes_bf16("auto", torch.device(device_of(options.device)))
-    found: dict[str, Any] = {"threads": torch.get_num_threads(), "matmul": rates, "decodes in bf16": bf16}
+    rate = machine.matmul_rate(options.device)
+    found: dict[str, Any] = {"threads": threads.cores(), "matmul": rate}
     operations = count_operations(options.device)
     rows, profiles = [], []
     for channels, kind in KINDS:
@@ -225,20 +224,16 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
         def encode(wav: Path = wav, coded: Path = coded) -> None:
             encode_file(wav, coded, EncodeOptions(bitrate=BITRATE, device=options.device), force=True)
 
-        def decode(coded: Path = coded, out: Path = out, precision: str = "float32") -> None:
-            decode_file(coded, out, DecodeOptions(device=options.device, precision=precision), force=True)
+        def decode(coded: Path = coded, out: Path = out) -> None:
+            decode_file(coded, out, DecodeOptions(device=options.device), force=True)
 
-        works: list[tuple[str, str, Callable[[], None]]]
-        works = [("encode", "float32", encode), ("decode", "float32", decode)]
-        if bf16:
-            works.append(("decode", "bfloat16", functools.partial(decode, precision="bf16")))
-        for name, precision, work in works:
+        for name, work in (("encode", encode), ("decode", decode)):
             work()  # loads the model, warms up
             flops = operations[name] * channels
             used = machine.best_of(work, options.repeats)
             busy = used.cpu if options.device == "cpu" else used.seconds
-            share = flops * options.seconds / busy / rates[precision]
-            said = f"{name} {kind}" if precision == "float32" else f"{name} {kind}, bf16"
+            share = flops * options.seconds / busy / rate
+            said = f"{name} {kind}"
             found[said] = {**asdict(used), "flop_per_second": flops, "share": share}
             peer = OPUSENC if name == "encode" else OPUSDEC
             speeds = _speeds(used, options.seconds, beside.get(f"{peer}, {kind}", {}).get("cpu"))
@@ -247,15 +242,12 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
                 profiles.append((said, work))
     heading = f"in process, {options.seconds:g} s at {BITRATE // 1000} kbps"
     print(table([heading, *SPEEDS, "GFLOP/s of audio", "of matrix rate"], rows))
-    said = ", ".join(f"{kind} {rate / 1e9:.1f} GFLOP/s" for kind, rate in rates.items())
     where = "a core" if options.device == "cpu" else options.device
-    choice = "has bf16: decode takes it" if bf16 else "decode takes float32"
-    print(f"matrix products on {where}: {said} ({choice}); torch threads: {found['threads']}", end="\n\n")
+    print(f"matrix products on {where}: {rate / 1e9:.1f} GFLOP/s; threads: {found['threads']}", end="\n\n")
     for name, work in profiles:
         import stages
 
         stages.print_stages(name, work, found)
-        stages.print_profile(name, work)
     ours = sum(found[f"{name} mono"]["flop_per_second"] for name in ("encode", "decode")) / 1e9
     lines = [["rvq 44.1 kHz (counted here)", f"{ours:.2f}", "1.0"]]
     lines += [[name, f"{gflop:g}", f"{gflop / ours:.1f}"] for name, gflop in PUBLISHED]
@@ -264,27 +256,29 @@ def network(folder: Path, options: argparse.Namespace, beside: dict[str, Any]) -
 
 
 def count_operations(device: str) -> dict[str, float]:
-    """Floating-point operations of matrix products and convolutions (two a multiply-add), as torch counts them, that
-    the network takes for one channel and second of audio at BITRATE."""
-    from rvqcodec.models.rvq44.workers import one_core_each
+    """Floating-point operations of matrix products and convolutions (two a multiply-add) for one channel and second of
+    audio at BITRATE, as torch counts them in its engine; needs the extra [torch]."""
     from torch.utils.flop_counter import FlopCounterMode
 
     from rvqcodec.codes.bitrate import total_n_q
-    from rvqcodec.models import loading
+    from rvqcodec.models import cards, loading
+    from rvqcodec.models.rvq44.config import Config
     from rvqcodec.models.rvq44.encoder import WINDOW
+    from rvqcodec.models.rvq44.family import Rvq44
+    from rvqcodec.models.rvq44.network.engine import TorchEngine
 
-    model = loading.load(None, device)
+    card = cards.find()
+    model = Rvq44(TorchEngine.of(Config(**card.config), loading.verified_tensors(card), device), card.facts)
     n_q, windows = total_n_q(BITRATE, 1, model.facts), 4
     samples = np.zeros((1, windows * WINDOW * model.facts.hop), np.float32)
     counters = {name: FlopCounterMode(display=False) for name in ("encode", "decode")}
     codes = np.zeros((1, n_q, windows * WINDOW), np.uint16)
-    with one_core_each():  # a counter sees its own thread only
-        with counters["encode"]:
-            encoder = model.encoder(1)
-            encoder.push(samples)
-            encoder.codes(np.full((1, encoder.ready), n_q))
-        with counters["decode"]:
-            model.decoder(1, precision="float32").push(codes, np.full(1, n_q))
+    with counters["encode"]:
+        encoder = model.encoder(1)
+        encoder.push(samples)
+        encoder.codes(np.full((1, encoder.ready), n_q))
+    with counters["decode"]:
+        model.decoder(1).push(codes, np.full(1, n_q))
     seconds = samples.shape[1] / model.facts.model_rate
     return {name: counter.get_total_flops() / seconds for name, counter in counters.items()}
 

@@ -11,11 +11,15 @@ from typing import Any
 from rvqcodec.audio import AudioInput, AudioOutput, Resampler
 from rvqcodec.codec.chunker import Chunker
 from rvqcodec.container import Reader, Writer
+from rvqcodec.models.rvq44.cpu.analysis import Analysis
+from rvqcodec.models.rvq44.cpu.blocks import Chain
+from rvqcodec.models.rvq44.cpu.head import Head, Overlap
+from rvqcodec.models.rvq44.cpu.lookup import Quantizer
+from rvqcodec.models.rvq44.cpu.pair import PairDecoder
+from rvqcodec.models.rvq44.cpu.search import Search
 from rvqcodec.models.rvq44.decoder import StreamDecoder
 from rvqcodec.models.rvq44.encoder import StreamEncoder
-from rvqcodec.models.rvq44.network import Network
-from rvqcodec.models.rvq44.network.quantize import LatentQuantizer
-from rvqcodec.models.rvq44.network.search import Search
+from rvqcodec.models.rvq44.pairing import PairEncoder
 from rvqcodec.report.run import table
 
 REST = "the rest"
@@ -24,14 +28,20 @@ PLACES: tuple[tuple[str, Any, str], ...] = (
     ("reading audio", AudioInput, "blocks"),
     ("resampling", Resampler, "push"),
     ("resampling", Resampler, "flush"),
-    ("network", StreamEncoder, "push"),
-    ("network", StreamEncoder, "flush"),
-    ("network", Network, "encode"),  # in threads
-    ("network", StreamDecoder, "push"),
-    ("network", StreamDecoder, "flush"),
+    ("windows", StreamEncoder, "push"),
+    ("windows", StreamEncoder, "flush"),
+    ("analysis", Analysis, "window"),
+    ("parameters of pairs", PairEncoder, "push"),
+    ("demands", StreamEncoder, "demands"),
+    ("order of frames", StreamEncoder, "codes"),
     ("codebook search", Search, "encode"),
-    ("codebook look-up", LatentQuantizer, "decode"),
-    ("noise", Network, "noise"),
+    ("windows", StreamDecoder, "push"),
+    ("windows", StreamDecoder, "flush"),
+    ("codebook look-up", Quantizer, "decode"),
+    ("blocks", Chain, "__call__"),
+    ("levels and noise", Head, "coefficients"),
+    ("second channel", PairDecoder, "push"),
+    ("inverse transform", Overlap, "__call__"),
     ("chunks, packing, writing", Chunker, "push"),
     ("chunks, packing, writing", Chunker, "flush"),
     ("chunks, packing, writing", Writer, "write_chunk"),
@@ -42,7 +52,7 @@ PLACES: tuple[tuple[str, Any, str], ...] = (
 
 
 def spent(work: Callable[[], object]) -> dict[str, float]:
-    """Stage -> seconds of all its Python threads, largest first. Those that torch adds work beside them, uncounted."""
+    """Stage -> seconds of all its threads, largest first."""
     clock = _Clock()
     kept = [(place, name, getattr(place, name)) for _, place, name in PLACES]
     try:
@@ -107,20 +117,3 @@ def print_stages(name: str, work: Callable[[], Any], found: dict[str, Any]) -> N
     found[name]["stages"] = by_stage
     rows = [[stage, f"{seconds:.3f}", f"{seconds / total:.1%}"] for stage, seconds in by_stage.items()]
     print(table([f"{name}, by stage", "CPU s", "share"], rows), end="\n\n")
-
-
-def print_profile(name: str, work: Callable[[], Any]) -> None:
-    """The network's operations that take most of the time, on one thread: the profiler sees no other."""
-    from rvqcodec.models.rvq44.workers import one_core_each
-    from torch.profiler import ProfilerActivity, profile
-
-    start = time.process_time()
-    with one_core_each(), profile(activities=[ProfilerActivity.CPU]) as seen:
-        work()
-    whole = time.process_time() - start
-    events = sorted(seen.key_averages(), key=lambda event: -event.self_cpu_time_total)
-    by_name = [(event.key, event.self_cpu_time_total / 1e6, str(event.count)) for event in events]
-    total = sum(seconds for _, seconds, _ in by_name)
-    rows = [[key, f"{seconds:.2f}", f"{seconds / total:.0%}", count] for key, seconds, count in by_name[:10]]
-    rows.append(["all operations", f"{total:.2f}", "100%", ""])
-    print(table([f"{name}, profiled: {whole:.2f} CPU s", "seconds", "share", "calls"], rows), end="\n\n")

@@ -26,9 +26,9 @@ BLOCKS = 32  # of a chain's entries: `cheapest` looks at the least of each first
 class Stage:
     """What the search needs of a codebook.
 
-    entries [size, dim]; inward [L + dims decided before, dim]: projects a latent and takes off what the decided codes
-    stand for; coupling [dims open, dim]: the same for open codes; distances: entries as columns, -2 * entries over
-    their powers [dim + 1, size], or, where errors are weighted, entries and their squares [dim, size].
+    entries [size, dim]; inward [dim, L + dims decided before]: projects a latent and takes off what the decided codes
+    stand for; coupling [dim, dims open]: the same for open codes; distances: -2 * entries beside their powers
+    [size, dim + 1], or, where errors are weighted, entries [size, dim] and their squares.
     """
 
     entries: Floats
@@ -72,114 +72,105 @@ class Search:
     def _made(self, k: int) -> Stage:
         into, entries = self._tensor(k, "project_in.weight"), self._tensor(k, "entries")
         first = max(0, k - self.ahead)  # codebooks before it are decided
-        couplings = [-(into @ self._tensor(j, "project_out.weight")).T for j in range(k)]
-        powers = (entries**2).sum(1)
-        distances = entries.T if self.weigh else np.concatenate([-2 * entries.T, powers[None]])
+        couplings = [-(into @ self._tensor(j, "project_out.weight")) for j in range(k)]
+        squares = entries**2
+        distances = entries if self.weigh else np.concatenate([-2 * entries, squares.sum(1, keepdims=True)], 1)
         return Stage(
             entries,
-            np.concatenate([into.T, *couplings[:first]]),
-            np.concatenate([np.zeros((0, len(into)), np.float32), *couplings[first:]]),
-            np.ascontiguousarray(distances),
-            np.ascontiguousarray((entries**2).T) if self.weigh else None,
+            np.concatenate([into, *couplings[:first]], 1),
+            np.concatenate([np.zeros((len(into), 0), np.float32), *couplings[first:]], 1),
+            distances,
+            squares if self.weigh else None,
         )
 
     def _tensor(self, k: int, part: str) -> Floats:
         return self._weights[f"{self._name}.codebooks.{k}.{part}"]
 
     def encode(self, latents: Floats, n_q: int) -> Integers:
-        """latents [n, L] -> codes [n_q, n]. The same n gives the same bits, whatever n_q."""
+        """latents [n, L] -> codes [n_q, n]. The same n gives the same bits, whatever n_q.
+
+        Chains of all latents stand side by side, as columns: so the least of many distances are found row by row.
+        """
         n, width = latents.shape
         last = min(len(self.dims), n_q + self.ahead) if n_q else 0
-        known = np.empty((n, width + sum(self.dims[: max(0, last - self.ahead)])), np.float32)
-        known[:, :width] = latents  # and behind it the entries that are decided
-        weight = self.weigh(latents) if self.weigh else None
-        cost = np.zeros((n, 1), np.float32)
+        known = np.empty((width + sum(self.dims[: max(0, last - self.ahead)]), n), np.float32)
+        known[:width] = latents.T  # and below it the entries that are decided
+        weight = self.weigh(latents).T if self.weigh else None
+        cost = np.zeros(n, np.float32)  # of every chain [n * chains]
         entries = np.zeros((n, 0), np.float32)  # open ones of every chain, side by side
-        open_codes = np.zeros((n, 1, 0), np.int64)
-        frames = np.arange(n)[:, None]
+        opened: list[Integers] = []  # open codes of every chain, oldest first
         decided: list[Integers] = []
         for k in range(last):
-            stage, chains = self.stage(k), cost.shape[1]
-            encoded = known[:, : len(stage.inward)] @ stage.inward
+            stage, chains = self.stage(k), len(cost) // n
+            encoded = (stage.inward @ known[: stage.inward.shape[1]])[..., None]
             if entries.shape[1]:
-                encoded = encoded[:, None] + (entries @ stage.coupling).reshape(n, chains, -1)
-            cost, parent, code = self._best(stage, encoded.reshape(n, chains, -1), cost, weight)
-            rows = (parent + frames * chains).ravel()
-            open_codes = np.concatenate([open_codes[frames, parent], code[..., None]], 2)
-            done = open_codes.shape[2] > self.ahead
-            kept = entries.take(rows, 0)[:, self.dims[k - self.ahead] if done and self.ahead else 0 :]
-            entries = np.concatenate([kept, stage.entries.take(code.ravel(), 0)], 1)
-            if done:
-                chosen = open_codes[:, :1, 0]
-                cost = np.where(open_codes[:, :, 0] == chosen, cost, np.float32(np.inf))
-                open_codes = open_codes[:, :, 1:]
-                self._note(known, width, chosen[:, 0], len(decided))
-                decided.append(chosen[:, 0])
-        decided += list(open_codes[:, 0].T)
+                encoded = encoded + (stage.coupling @ entries.T).reshape(-1, n, chains)
+            cost, rows, code = cheapest(self._distance(stage, encoded, weight), cost, n, self.width)
+            opened = [*(codes.take(rows) for codes in opened), code]
+            begin = 0
+            if len(opened) > self.ahead:
+                codes = opened.pop(0).reshape(n, -1)
+                chosen = codes[:, 0]
+                cost = np.where(codes == chosen[:, None], cost.reshape(n, -1), np.float32(np.inf)).ravel()
+                begin = self.dims[len(decided)]
+                self._note(known, width, chosen, len(decided))
+                decided.append(chosen)
+            entries = np.concatenate([entries.take(rows, 0)[:, begin:], stage.entries.take(code, 0)], 1)
+        decided += [codes.reshape(n, -1)[:, 0] for codes in opened]
         return np.stack(decided[:n_q]) if n_q else np.zeros((0, n), np.int64)
 
     def _note(self, known: Floats, width: int, chosen: Integers, k: int) -> None:
-        """Put the entries that codebook k's codes name behind what is known, if a later stage looks there."""
+        """Put the entries that codebook k's codes name below what is known, if a later stage looks there."""
         begin = width + sum(self.dims[:k])
-        if begin < known.shape[1]:
-            known[:, begin : begin + self.dims[k]] = self.stage(k).entries[chosen]
+        if begin < len(known):
+            known[begin : begin + self.dims[k]] = self.stage(k).entries.take(chosen, 0).T
 
-    def _best(
-        self, stage: Stage, encoded: Floats, cost: Floats, weight: Floats | None
-    ) -> tuple[Floats, Integers, Integers]:
-        """encoded [n, chains, dim], cost [n, chains], weight [n, dim] -> three arrays [n, width].
+    def _distance(self, stage: Stage, encoded: Floats, weight: Floats | None) -> Floats:
+        """encoded [dim, n, chains], weight [dim, n] -> what every entry adds to the squared distance [size, n * chains].
 
-        The `width` cheapest continuations, sorted: cost, index of the chain extended, code. With orthonormal directions
-        |c|^2 - 2 e.c is what entry c adds to the squared distance.
-        """
-        n, chains, dim = encoded.shape
+        With orthonormal directions entry c adds |c|^2 - 2 e.c.
+        """  # fmt: skip
+        dim, n, chains = encoded.shape
         if weight is None or stage.squares is None:
-            x = np.empty((n * chains, dim + 1), np.float32)
-            x[:, :dim] = encoded.reshape(n * chains, dim)
-            x[:, dim] = 1
-            distance = _apart(x @ stage.distances, chains)
-        else:
-            weighted: Floats = (encoded * (-2 * weight)[:, None]).reshape(n * chains, dim)
-            distance = _apart(weighted @ stage.distances, chains)
-            distance += (weight @ stage.squares)[:, None]
-        return cheapest(distance, cost, self.width)
+            x = np.empty((dim + 1, n * chains), np.float32)
+            x[:dim] = encoded.reshape(dim, -1)
+            x[dim] = 1
+            plain: Floats = stage.distances @ x
+            return plain
+        weighted: Floats = stage.distances @ (encoded * (-2 * weight)[..., None]).reshape(dim, -1)
+        by_chain = weighted.reshape(-1, n, chains)
+        by_chain += (stage.squares @ weight)[..., None]
+        return weighted
 
 
-def _apart(x: Floats, chains: int) -> Floats:
-    """[n * chains, D] -> [n, chains, D]."""
-    return x.reshape(-1, chains, x.shape[1])
+def cheapest(distance: Floats, cost: Floats, n: int, count: int) -> tuple[Floats, Integers, Integers]:
+    """distance [size, n * chains], cost [n * chains] -> three arrays [n * count].
 
-
-def cheapest(distance: Floats, cost: Floats, count: int) -> tuple[Floats, Integers, Integers]:
-    """distance [n, chains, size], cost [n, chains] -> the `count` least sums of both, sorted: sum, chain, entry.
-
-    The least of each block of entries is found first, with few large operations, then only the winning blocks are
-    searched: block b of a chain has the entries b, b + BLOCKS, ...
+    The `count` least sums of both for each of n, sorted; the columns that they extend; the entries. The least of each
+    block of entries is found first, with few large operations, then only the winning blocks are searched: block b has
+    the entries b, b + BLOCKS, ...
     """
-    n, chains, size = distance.shape
-    if size % BLOCKS or chains * BLOCKS < count:
-        total = (distance + cost[..., None]).reshape(n, -1)
+    size, columns = distance.shape
+    if size % BLOCKS or columns // n * BLOCKS < count:
+        total = (distance.T + cost[:, None]).reshape(n, -1)
         place = np.argsort(total, 1, kind="stable")[:, :count]
-        return np.take_along_axis(total, place, 1), place // size, place % size
-    least = distance.reshape(n * chains, size)
-    while least.shape[1] > BLOCKS and least.shape[1] % (2 * BLOCKS) == 0:
-        half = least.shape[1] // 2
-        least = np.minimum(least[:, :half], least[:, half:])
-    if least.shape[1] > BLOCKS:
-        least = least.reshape(n * chains, -1, BLOCKS).min(1)
-    _, near = least_of((least.reshape(n, chains, BLOCKS) + cost[..., None]).reshape(n, -1), count)
-    chain = near // BLOCKS
-    first = near + chain * (size - BLOCKS) + np.arange(0, n * chains * size, chains * size)[:, None]
-    few = distance.reshape(-1).take(first[..., None] + np.arange(0, size, BLOCKS))
-    few += np.take_along_axis(cost, chain, 1)[..., None]
+        place += np.arange(0, total.size, total.shape[1])[:, None]
+        flat = place.ravel()
+        return total.reshape(-1).take(flat), flat // size, flat % size
+    least = np.minimum.reduce(distance.reshape(-1, BLOCKS, columns), 0)
+    sums = np.add(least.T, cost[:, None], order="C")
+    _, near = least_of(sums.reshape(n, -1), count)
+    column, block = near // BLOCKS, near % BLOCKS
+    places = (block * columns + column)[:, None] + np.arange(0, size * columns, BLOCKS * columns)
+    few = distance.reshape(-1).take(places)
+    few += cost.take(column)[:, None]
     found, place = least_of(few.reshape(n, -1), count)
-    of_block, block = place % few.shape[2], place // few.shape[2]
-    near = np.take_along_axis(near, block, 1)
-    return found, near // BLOCKS, near % BLOCKS + of_block * BLOCKS
+    of_block, winner = place % few.shape[1], place // few.shape[1]
+    return found, column.take(winner), block.take(winner) + of_block * BLOCKS
 
 
 def least_of(values: Floats, count: int) -> tuple[Floats, Integers]:
-    """values [n, m], which are used up -> the `count` least of each row, sorted, and where they are [n, count].
+    """values [n, m], which are used up -> the `count` least of each row, sorted, and where they are [n * count].
 
     One after the other: argmin is many times faster than a sort, and of equal ones takes the first.
     """
@@ -188,8 +179,8 @@ def least_of(values: Floats, count: int) -> tuple[Floats, Integers]:
     places, found = np.empty((n, count), np.int64), np.empty((n, count), np.float32)
     for i in range(count):
         place = values.argmin(1)
-        places[:, i] = place
         place += rows
+        places[:, i] = place
         found[:, i] = flat.take(place)
         flat[place] = np.inf
-    return found, places
+    return found.ravel(), places.ravel()
