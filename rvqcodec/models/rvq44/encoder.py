@@ -219,8 +219,7 @@ class StreamEncoder:
         self._levels = window.levels[:, -2:]
         codes = np.zeros(flags.shape, np.int64)
         for c in np.flatnonzero(flags.any(1)):
-            amplitude = self.engine.scales.amplitude(window.quantized[c])
-            codes[c] = onsets.codes(window.coefficients[c], amplitude, flags[c])
+            codes[c] = onsets.codes(window.coefficients[c], window.quantized[c], self.engine.scales, flags[c])
         shape = (len(flags), flags.shape[1], -1)
         levels, envelope = window.levels.reshape(*flags.shape, size), window.quantized.reshape(shape)
         return Analysed(window.heads, np.zeros(flags.shape, np.bool_), codes, levels, envelope, window.latents)

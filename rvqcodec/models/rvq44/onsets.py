@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rvqcodec.models.rvq44 import tables
 from rvqcodec.models.rvq44.config import Config
+from rvqcodec.models.rvq44.scales import Scales
 from rvqcodec.models.rvq44.tables import Doubles, Floats
 
 QUIETEST, LOUDEST = -50.0, 20.0  # dB of a slot against the loudest window around
@@ -80,24 +81,28 @@ class Onsets:
         found: Integers = (weight @ (self.entries**2).T - 2 * (weight * shape) @ self.entries.T).argmin(1)
         return found
 
-    def codes(self, coefficients: Floats, amplitude: Floats, flags: Flags) -> Integers:
-        """MDCT coefficients [1 + S, n], amplitude [S, F], onsets bool [T] -> their codes and 1, 0 where there is none.
+    def codes(self, coefficients: Floats, quantized: Floats, scales: Scales, flags: Flags) -> Integers:
+        """MDCT coefficients [1 + S, n], quantized envelope [S, B], onsets bool [T] -> their codes and 1, or 0: [T].
 
         Coefficients begin with the sub-frame before; those above the n that are given are zero.
         """
-        found = np.zeros(len(flags), np.int64)
-        if flags.any():
-            c = self.config
-            treble = self.samples(coefficients, c.onset_coefficient, coefficients.shape[1])
-            shape = self.shape(self.powers(treble), self.reference(amplitude))
-            found[flags] = self.encode(shape)[flags] + 1
+        found, size = np.zeros(len(flags), np.int64), self.config.frame_sub_frames
+        frames = np.flatnonzero(flags)
+        if len(frames):
+            begin, end = self.config.onset_coefficient, coefficients.shape[1]
+            rows = coefficients[(size * frames)[:, None] + np.arange(size + 1)]  # of each frame, and one before it
+            treble = self.samples(rows, begin, end)
+            envelope = quantized.reshape(len(flags), size, -1)[frames].reshape(-1, quantized.shape[1])
+            shape = self.shape(self.powers(treble), self.reference(scales.amplitude(envelope)))
+            found[frames] = self.encode(shape) + 1
         return found
 
     def samples(self, coefficients: Floats, first: int, end: int) -> Floats:
-        """MDCT coefficients `first` to `end` [1 + S, n], with the sub-frame before -> their sound [S * sub_frame]."""
-        spans = inverse(coefficients[:, first:end], self._cosines[first:end], self.config.sub_frame)
+        """MDCT coefficients `first` to `end` [..., 1 + S, n], with the sub-frame before -> their sound, one row."""
         size = self.config.sub_frame
-        return (spans[1:, :size] + spans[:-1, size:]).reshape(-1)
+        rows = coefficients[..., first:end].reshape(-1, end - first)
+        spans = inverse(rows, self._cosines[first:end], size).reshape(*coefficients.shape[:-1], 2 * size)
+        return (spans[..., 1:, :size] + spans[..., :-1, size:]).reshape(-1)
 
     def gains(self, codes: Integers, reference: Floats, treble: Floats) -> Floats:
         """codes int64 [n], reference [n], treble [n, hop] as decoded -> gain of each sample [n, hop]."""

@@ -89,34 +89,33 @@ class Search:
     def encode(self, latents: Floats, n_q: int) -> Integers:
         """latents [n, L] -> codes [n_q, n]. The same n gives the same bits, whatever n_q.
 
-        Chains of all latents stand side by side, as columns: so the least of many distances are found row by row.
+        Chains stand side by side as columns, first the best ones of all latents: so distances are compared row by row.
         """
         n, width = latents.shape
         last = min(len(self.dims), n_q + self.ahead) if n_q else 0
         known = np.empty((width + sum(self.dims[: max(0, last - self.ahead)]), n), np.float32)
         known[:width] = latents.T  # and below it the entries that are decided
         weight = self.weigh(latents).T if self.weigh else None
-        cost = np.zeros(n, np.float32)  # of every chain [n * chains]
-        entries = np.zeros((n, 0), np.float32)  # open ones of every chain, side by side
-        opened: list[Integers] = []  # open codes of every chain, oldest first
+        cost = np.zeros((1, n), np.float32)  # [chains, n]
+        entries = np.zeros((n, 0), np.float32)  # open ones of every chain, side by side [chains * n, dims]
+        opened: list[Integers] = []  # open codes [chains * n], oldest first
         decided: list[Integers] = []
         for k in range(last):
-            stage, chains = self.stage(k), len(cost) // n
-            encoded = (stage.inward @ known[: stage.inward.shape[1]])[..., None]
+            stage = self.stage(k)
+            encoded = (stage.inward @ known[: stage.inward.shape[1]])[:, None]
             if entries.shape[1]:
-                encoded = encoded + (stage.coupling @ entries.T).reshape(-1, n, chains)
-            cost, rows, code = cheapest(self._distance(stage, encoded, weight), cost, n, self.width)
-            opened = [*(codes.take(rows) for codes in opened), code]
+                encoded = encoded + (stage.coupling @ entries.T).reshape(-1, *cost.shape)
+            cost, columns, code = cheapest(self._distance(stage, encoded, weight), cost, self.width)
+            opened = [*(codes.take(columns) for codes in opened), code]
             begin = 0
             if len(opened) > self.ahead:
-                codes = opened.pop(0).reshape(n, -1)
-                chosen = codes[:, 0]
-                cost = np.where(codes == chosen[:, None], cost.reshape(n, -1), np.float32(np.inf)).ravel()
+                codes = opened.pop(0).reshape(-1, n)
+                cost[codes != codes[0]] = np.inf
                 begin = self.dims[len(decided)]
-                self._note(known, width, chosen, len(decided))
-                decided.append(chosen)
-            entries = np.concatenate([entries.take(rows, 0)[:, begin:], stage.entries.take(code, 0)], 1)
-        decided += [codes.reshape(n, -1)[:, 0] for codes in opened]
+                self._note(known, width, codes[0], len(decided))
+                decided.append(codes[0])
+            entries = np.concatenate([entries.take(columns, 0)[:, begin:], stage.entries.take(code, 0)], 1)
+        decided += [codes[:n] for codes in opened]
         return np.stack(decided[:n_q]) if n_q else np.zeros((0, n), np.int64)
 
     def _note(self, known: Floats, width: int, chosen: Integers, k: int) -> None:
@@ -126,61 +125,62 @@ class Search:
             known[begin : begin + self.dims[k]] = self.stage(k).entries.take(chosen, 0).T
 
     def _distance(self, stage: Stage, encoded: Floats, weight: Floats | None) -> Floats:
-        """encoded [dim, n, chains], weight [dim, n] -> what every entry adds to the squared distance [size, n * chains].
+        """encoded [dim, chains, n], weight [dim, n] -> what each entry adds to the squared distance [size, chains * n].
 
         With orthonormal directions entry c adds |c|^2 - 2 e.c.
-        """  # fmt: skip
-        dim, n, chains = encoded.shape
+        """
+        dim, chains, n = encoded.shape
         if weight is None or stage.squares is None:
-            x = np.empty((dim + 1, n * chains), np.float32)
+            x = np.empty((dim + 1, chains * n), np.float32)
             x[:dim] = encoded.reshape(dim, -1)
             x[dim] = 1
             plain: Floats = stage.distances @ x
             return plain
-        weighted: Floats = stage.distances @ (encoded * (-2 * weight)[..., None]).reshape(dim, -1)
-        by_chain = weighted.reshape(-1, n, chains)
-        by_chain += (stage.squares @ weight)[..., None]
+        weighted: Floats = stage.distances @ (encoded * (-2 * weight)[:, None]).reshape(dim, -1)
+        by_chain = weighted.reshape(-1, chains, n)
+        by_chain += (stage.squares @ weight)[:, None]
         return weighted
 
 
-def cheapest(distance: Floats, cost: Floats, n: int, count: int) -> tuple[Floats, Integers, Integers]:
-    """distance [size, n * chains], cost [n * chains] -> three arrays [n * count].
+def cheapest(distance: Floats, cost: Floats, count: int) -> tuple[Floats, Integers, Integers]:
+    """distance [size, chains * n], cost [chains, n] -> the `count` least sums of both for each of n, sorted [count, n].
 
-    The `count` least sums of both for each of n, sorted; the columns that they extend; the entries. The least of each
-    block of entries is found first, with few large operations, then only the winning blocks are searched: block b has
-    the entries b, b + BLOCKS, ...
+    And of each the column that it extends, and the entry [count * n]. The least of each block of entries is found
+    first, with few large operations, then only the winning blocks are searched: block b has the entries b, b + BLOCKS,
+    ...
     """
-    size, columns = distance.shape
-    if size % BLOCKS or columns // n * BLOCKS < count:
-        total = (distance.T + cost[:, None]).reshape(n, -1)
-        place = np.argsort(total, 1, kind="stable")[:, :count]
-        place += np.arange(0, total.size, total.shape[1])[:, None]
-        flat = place.ravel()
-        return total.reshape(-1).take(flat), flat // size, flat % size
+    (size, columns), (chains, n) = distance.shape, cost.shape
+    frames = np.arange(n)
+    if size % BLOCKS or chains * BLOCKS < count:
+        total = np.ascontiguousarray((distance.reshape(size, chains, n) + cost).transpose(2, 1, 0))
+        found, place = least_of(total.reshape(n, -1), min(count, chains * size))
+        return found, (place // size * n + frames).ravel(), (place % size).ravel()
     least = np.minimum.reduce(distance.reshape(-1, BLOCKS, columns), 0)
-    sums = np.add(least.T, cost[:, None], order="C")
+    sums = np.empty((n, chains, BLOCKS), np.float32)
+    np.add(least.reshape(BLOCKS, chains, n).transpose(2, 1, 0), cost.T[..., None], out=sums)
     _, near = least_of(sums.reshape(n, -1), count)
-    column, block = near // BLOCKS, near % BLOCKS
-    places = (block * columns + column)[:, None] + np.arange(0, size * columns, BLOCKS * columns)
+    column, block = near // BLOCKS * n + frames, near % BLOCKS
+    places = (block * columns + column).T[..., None] + np.arange(0, size * columns, BLOCKS * columns)
     few = distance.reshape(-1).take(places)
-    few += cost.take(column)[:, None]
+    few += cost.reshape(-1).take(column).T[..., None]
     found, place = least_of(few.reshape(n, -1), count)
-    of_block, winner = place % few.shape[1], place // few.shape[1]
-    return found, column.take(winner), block.take(winner) + of_block * BLOCKS
+    winner, of_block = place // few.shape[2] * n + frames, place % few.shape[2]
+    return found, column.take(winner.ravel()), (block.take(winner) + of_block * BLOCKS).ravel()
 
 
 def least_of(values: Floats, count: int) -> tuple[Floats, Integers]:
-    """values [n, m], which are used up -> the `count` least of each row, sorted, and where they are [n * count].
+    """values [n, m], which are used up -> the `count` least of each row, sorted, and their places [count, n].
 
     One after the other: argmin is many times faster than a sort, and of equal ones takes the first.
     """
     n, m = values.shape
+    assert values.flags.c_contiguous
     flat, rows = values.reshape(-1), np.arange(0, n * m, m)
-    places, found = np.empty((n, count), np.int64), np.empty((n, count), np.float32)
+    places, found = np.empty((count, n), np.int64), np.empty((count, n), np.float32)
     for i in range(count):
-        place = values.argmin(1)
-        place += rows
-        places[:, i] = place
-        found[:, i] = flat.take(place)
-        flat[place] = np.inf
-    return found.ravel(), places.ravel()
+        values.argmin(1, out=places[i])
+        at = places[i] + rows
+        found[i] = flat.take(at)
+        if i + 1 < count:
+            flat[at] = np.inf
+    return found, places
