@@ -156,6 +156,10 @@ class TestFolders:
     def test_no_folder_of_a_model(self, tmp_path: Path, own: Path, invoke: Invoke) -> None:
         assert "no such folder" in self.refused(invoke, own, tmp_path / "none")
         assert "no config.json in it" in self.refused(invoke, own, tmp_path)
+        cache = tmp_path / "models--kyutai--mimi" / "snapshots" / "0123abcd"
+        cache.mkdir(parents=True)
+        (cache / "config.json").write_text("{}")
+        assert f"its model lies deeper; give {cache}" in self.refused(invoke, own, cache.parents[1])
 
     @pytest.mark.parametrize(
         ("changes", "reason"),

@@ -89,6 +89,7 @@ def test_every_command(model: str, song: Path, tmp_path: Path, invoke: Invoke) -
     one, both = rvqcodec.open(coded), rvqcodec.open(tmp_path / "both.rvq")
     np.testing.assert_array_equal(one.codes.codes, both.codes.codes)
     assert one.n_samples == both.n_samples == samples.shape[1]
+    np.testing.assert_array_equal(both.decode(), one.decode())
 
     for pattern in ("delay", "flatten"):
         tokens, again = tmp_path / f"{pattern}.npz", tmp_path / f"{pattern}.rvq"

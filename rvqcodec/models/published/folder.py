@@ -94,12 +94,17 @@ def read(folder: Path, model_id: str | None = None) -> Source:
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not folder.is_dir():
-        raise WeightsError(f"{folder}: no such folder; give one that holds {CONFIG} and {WEIGHTS}")
+        raise WeightsError(
+            f"{folder}: no such folder; give one that holds {CONFIG} and {WEIGHTS}, or a name and --download"
+        )
     try:
         if path.stat().st_size > LARGEST_TEXT:
             raise ValueError(f"larger than {LARGEST_TEXT} bytes")
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        below = sorted(path.parent for path in folder.glob(f"snapshots/*/{CONFIG}"))
+        if below:  # the folder of a repository in Hugging Face's cache
+            raise WeightsError(f"{folder}: its model lies deeper; give {below[-1]}") from None
         raise WeightsError(
             f"{folder}: no {CONFIG} in it; give the folder of a model as Hugging Face lays it out"
         ) from None
