@@ -10,6 +10,17 @@ LOCK = threading.RLock()
 """Held while stderr is turned away; whoever prints from another thread takes it."""
 
 
+def hold_descriptor() -> None:
+    """Keep descriptor 2 taken where stderr is closed: a file of ours that got it would get foreign lines, too."""
+    try:
+        os.fstat(2)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        if nowhere != 2:
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+
+
 class Unheard:
     """A context in which file descriptor 2 leads to a temporary file; enter it as often as you like."""
 

@@ -178,8 +178,9 @@ def test_all_vorbis_comments_of_flac_and_opus(tmp_path):
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
 def test_tags_without_a_place_are_named_and_odd_values_do_no_harm(tmp_path, name):
     tags = {"title": "x\n\x1b[31m", "ARTIST": "", "GENRE": "half \udce9", "MOOD": "calm", "COMMENT": "y" * 70_000}
-    assert write(tmp_path / name, tone(), tags=tags).lost_tags == ("MOOD",)
-    expected = {"TITLE": "x\n\x1b[31m", "GENRE": "half ?", "COMMENT": "y" * 70_000}
+    flac = name.endswith("flac")
+    assert write(tmp_path / name, tone(), tags=tags).lost_tags == (() if flac else ("MOOD",))
+    expected = {"TITLE": "x\n\x1b[31m", "GENRE": "half ?", "COMMENT": "y" * 70_000} | ({"MOOD": "calm"} if flac else {})
     assert read(tmp_path / name)[1].tags == expected
     assert write(tmp_path / "a.raw", tone(), tags=tags).lost_tags == ()
 

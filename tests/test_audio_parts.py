@@ -11,6 +11,7 @@ import soundfile as sf
 
 from rvqcodec.audio import open_input
 from rvqcodec.audio.flac import crc8, crc16
+from rvqcodec.audio.ogg import page_checksum
 from rvqcodec.audio.tags import build_info
 from rvqcodec.errors import AudioError
 
@@ -491,3 +492,16 @@ def test_aiff_whose_header_counts_more_than_it_holds(tmp_path, made):
     back, audio = read(tmp_path / "a")
     assert np.array_equal(back, made["16"])
     assert f"its header counts {2 * N} samples per channel, its 'SSND' chunk holds {N}" in audio.losses[0]
+
+
+@pytest.mark.parametrize(
+    ("stated", "rate"), [(0, 48000), (7, 48000), (2**32 - 1, 48000), (16000, 16000), (44100, 48000)]
+)
+def test_opus_whose_head_states_no_rate_or_a_wrong_one(tmp_path, stated, rate):
+    sf.write(tmp_path / "a", tones(rate=48000).T, 48000, format="OGG", subtype="OPUS")
+    data = (tmp_path / "a").read_bytes()
+    end = pages(data)[1]
+    page = patched(data[:end], data.index(b"OpusHead") + 12, stated)
+    (tmp_path / "a").write_bytes(page[:22] + page_checksum(page) + page[26:] + data[end:])
+    back, audio = read(tmp_path / "a")
+    assert (audio.sample_rate, back.shape[1], told(audio)) == (rate, N * rate // 48000, [])

@@ -109,9 +109,8 @@ def _side_by_side(links: list[ogg.Link]) -> tuple[list[str], list[str]]:
 
 
 def _ogg_part(file: IO[bytes], name: str, stream: ogg.Stream, before: Found, *, alone: bool) -> Source:
-    pages = Pieces(file, stream.pieces)
     if stream.codec == "FLAC":
-        parts = flac_parts(pages, name, before, lost=_lost_pages(stream))
+        parts = flac_parts(Pieces(file, stream.pieces), name, before, lost=_lost_pages(stream))
         first = next(parts)
         source: Source = ChainSource(name, chain([first], parts)) if first.more else first
         source.losses += [] if stream.ended or stream.lost else [f"{name}: {_CUT_OFF}"]
@@ -130,7 +129,9 @@ def _ogg_part(file: IO[bytes], name: str, stream: ogg.Stream, before: Found, *, 
     exact = alone and not stream.lost
     found = ogg.read_tags(file, stream)
     found.merge(before)
-    sound = SoundfileSource(pages, name, found=found, exact=exact, expected=stream.n_samples, finish=finish)
+    sound = SoundfileSource(
+        ogg.pages(file, stream), name, found=found, exact=exact, expected=stream.n_samples, finish=finish
+    )
     return sound
 
 

@@ -54,10 +54,10 @@ SOUNDFILE_TAGS = (
 )  # fmt: skip
 
 _SOUNDFILE_KEYS = frozenset(name.upper() for name in SOUNDFILE_TAGS)
-TAGS: dict[str, frozenset[str]] = {
+TAGS: dict[str, frozenset[str] | None] = {
     "wav": frozenset(INFO_TAGS.values()),
-    "flac": _SOUNDFILE_KEYS,
+    "flac": None,
     "ogg": _SOUNDFILE_KEYS,
     "raw": frozenset(),
 }
-"""The keys that each format has a place for."""
+"""The keys that each format has a place for; None: every key."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from rvqcodec.audio.comments import parse_comments
+from rvqcodec.audio.formats import MAX_RATE, MIN_RATE
 from rvqcodec.audio.found import Found
 from rvqcodec.audio.pieces import Piece, Pieces
 
@@ -173,10 +174,32 @@ def _next_page(file: IO[bytes], position: int, end: int) -> int:
 
 
 def _checks(head: bytes, rest: bytes) -> bool:
-    """Whether a page has the checksum that it states: CRC-32 with Ethernet's polynomial, bits in the other order."""
-    stated = int.from_bytes(head[22:26], "little")
-    page = (head[:22] + bytes(4) + head[26:] + rest).translate(_REVERSED)
-    return int(f"{zlib.crc32(page, 0xFFFFFFFF) ^ 0xFFFFFFFF:032b}"[::-1], 2) == stated
+    """Whether a page has the checksum that it states."""
+    return page_checksum(head + rest) == head[22:26]
+
+
+def page_checksum(page: bytes) -> bytes:
+    """Of a page: CRC-32 with Ethernet's polynomial, bits in the other order, its own place taken for zeros."""
+    plain = (page[:22] + bytes(4) + page[26:]).translate(_REVERSED)
+    return int(f"{zlib.crc32(plain, 0xFFFFFFFF) ^ 0xFFFFFFFF:032b}"[::-1], 2).to_bytes(4, "little")
+
+
+def pages(file: IO[bytes], stream: Stream) -> Pieces:
+    """The pages of a Vorbis or Opus stream, as libsndfile is to see them.
+
+    It decodes Opus at the rate that the first page states of the original, and takes 0, which says nothing, and wrong
+    ones for 8 kHz: then 48 kHz is stated.
+    """
+    whole = Pieces(file, stream.pieces)
+    rate = int.from_bytes(stream.start[12:16], "little")
+    if stream.codec != "Opus" or len(stream.start) < 19 or MIN_RATE <= rate <= MAX_RATE:
+        return whole
+    head = whole.read(_PAGE.size)
+    lacing = whole.read(head[-1])
+    packet = bytearray(whole.read(sum(lacing)))
+    packet[12:16] = (48_000).to_bytes(4, "little")
+    page = head + lacing + packet
+    return whole.behind(len(page), page[:22] + page_checksum(page) + page[26:])
 
 
 def _codec(packet: bytes) -> str:

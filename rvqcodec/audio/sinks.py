@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rvqcodec.audio.flaccomment import add_comment
+from rvqcodec.audio.flaccomment import add_comments
+from rvqcodec.audio.formats import SOUNDFILE_TAGS
 from rvqcodec.audio.samples import WIDTH, encode, quantize
 from rvqcodec.audio.soundfiles import forward_file, sound_errors
 from rvqcodec.audio.wavwrite import wav_head
@@ -198,7 +199,10 @@ class SoundfileSink:
             raise AudioError(f"{target}: {format} needs a regular file; wav and raw can go there")
         self.clipped = 0
         self._name, self._subtype, self._written, self._open = str(target), subtype, 0, True
-        self._mask = layout if format == "flac" and layout != usual(channels) else None
+        # What libsndfile has no place for; only in FLAC others than its own keys are asked for.
+        self._comments = [f"{key}={text}" for key, text in tags.items() if key.lower() not in SOUNDFILE_TAGS]
+        if format == "flac" and layout != usual(channels):
+            self._comments.append(f"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x{layout:04X}")
         with write_errors(self._name):
             self._file = Replacement(target, force=force)
         try:
@@ -207,8 +211,9 @@ class SoundfileSink:
                 self._sound = forward_file()(
                     self._file.open(), "w", sample_rate, channels, subtype, format=format.upper()
                 )
-                for key, text in tags.items():
-                    setattr(self._sound, key.lower(), text)
+                for key in SOUNDFILE_TAGS:
+                    if key.upper() in tags:
+                        setattr(self._sound, key, tags[key.upper()])
         except BaseException:
             self._file.discard()
             raise
@@ -236,8 +241,8 @@ class SoundfileSink:
                 self._file.path.write_bytes(empty_flac(self._sound))
             else:
                 self._check()
-            if self._mask is not None:
-                add_comment(self._file.path, f"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x{self._mask:04X}")
+            if self._comments:
+                add_comments(self._file.path, self._comments)
             self._file.commit()
         self._open = False
 

@@ -79,7 +79,8 @@ def kept(tags: Mapping[str, str], format: str) -> dict[str, str]:
     """The tags that a file of `format` (wav, flac, ogg, raw) takes from us, under upper-case keys, never empty."""
     # Half of a surrogate pair, as the command line makes from bytes that are no UTF-8, cannot be stored.
     whole = {key.upper(): text.encode("utf-8", "replace").decode() for key, text in tags.items()}
-    return {key: text for key, text in whole.items() if text and key in TAGS[format]}
+    places = TAGS[format]
+    return {key: text for key, text in whole.items() if text and (places is None or key in places)}
 
 
 def from_soundfile(metadata: Mapping[str, str]) -> dict[str, str]:

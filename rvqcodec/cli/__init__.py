@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rvqcodec import __version__
+from rvqcodec import __version__, foreign
 from rvqcodec.cli import streams
 from rvqcodec.cli.signals import signals_end_us
 from rvqcodec.models import threads
@@ -34,6 +34,7 @@ class LazyGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command line: text never fails for its encoding, and signals leave nothing behind."""
+        foreign.hold_descriptor()
         streams.take_all_text()
         with signals_end_us():
             return super().main(*args, **kwargs)
