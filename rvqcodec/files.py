@@ -128,15 +128,19 @@ def replacing(target: str | os.PathLike[str], *, force: bool = False) -> Iterato
         replacement.discard()
 
 
-@contextlib.contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder for as long as the block lasts; it goes with `remove_unfinished` too."""
+def temporary_folder() -> contextlib.AbstractContextManager[Path]:
+    """A folder somewhere for as long as the block lasts."""
     import tempfile
 
-    path = Path(tempfile.gettempdir(), f"rvq-{secrets.token_hex(8)}")
+    return folder_for_now(Path(tempfile.gettempdir(), f"rvq-{secrets.token_hex(8)}"))
+
+
+@contextlib.contextmanager
+def folder_for_now(path: Path) -> Iterator[Path]:
+    """A new folder at that place for as long as the block lasts; it goes with `remove_unfinished` too."""
+    with _begun(path):
+        path.mkdir(mode=0o700)
     try:
-        with _begun(path):
-            path.mkdir(mode=0o700)
         yield path
     finally:
         _remove(path)

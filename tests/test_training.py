@@ -270,7 +270,7 @@ def test_hours_end_a_slice(pool: Pool, tmp_path: Path) -> None:
     assert (tmp_path / "last.pt").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_save_first(tmp_path: Path, number: signal.Signals, started: Start) -> None:
     trainer = started(tmp_path, steps=1000)
     before = signal.getsignal(number)

@@ -1,6 +1,8 @@
 """What goes with training: cache and crops, export, usage, curves, travel, credits; and `rvq train` itself."""
 
+import importlib.util
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -312,6 +314,29 @@ class TestTravel:
         with pytest.raises(RvqError, match="packed there before"):
             pieces.pack(source, tmp_path / "out", 8192)
 
+    @pytest.mark.skipif(os.name != "posix", reason="links and FIFOs")
+    def test_nothing_is_left_out_without_a_word(self, source: Path, tmp_path: Path) -> None:
+        (source / "link").symlink_to(source / "below" / "b.bin")
+        target = pieces.unpack(pieces.pack(source, tmp_path / "out", 8192), tmp_path / "in")
+        assert (target / "link").read_bytes() == (source / "below" / "b.bin").read_bytes()
+        for make, why in (
+            (lambda path: path.symlink_to("below"), "a link to a folder"),
+            (lambda path: path.symlink_to("nowhere"), "neither a file nor a folder"),
+            (os.mkfifo, "neither a file nor a folder"),
+        ):
+            make(source / "odd")
+            with pytest.raises(RvqError, match=why):
+                pieces.pack(source, tmp_path / "other", 8192)
+            (source / "odd").unlink()
+        assert names_in(tmp_path / "other") == []
+
+    def test_a_run_that_was_killed_is_no_hindrance(self, source: Path, tmp_path: Path) -> None:
+        (tmp_path / "out" / ".corpus.packing").mkdir(parents=True)
+        (tmp_path / "in" / ".corpus.unpacking").mkdir(parents=True)
+        pieces.unpack(pieces.pack(source, tmp_path / "out", 1 << 20), tmp_path / "in")
+        assert names_in(tmp_path / "out") == ["corpus.pieces.json", "corpus.tar.0000"]
+        assert names_in(tmp_path / "in") == ["corpus"]
+
     @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "other/x", "corpus/../../evil"])
     def test_nothing_comes_out_elsewhere(self, tmp_path: Path, name: str) -> None:
         self.hostile(tmp_path, name, b"0", "refused")
@@ -405,6 +430,31 @@ class TestCommand:
             *("--checkpoint", out / "last.pt", "--json"),
         )
         assert len(json.loads(used.out)["entropy"]) == 8
+
+    def test_names_of_any_bytes(self, invoke: Callable[..., Result], data: Path, tmp_path: Path) -> None:
+        """caf\\xe9, which is no UTF-8, as the name of data, run, model and packet."""
+        name = os.fsdecode(b"caf\xe9")
+        try:
+            (tmp_path / f"{name}.d").mkdir()
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+        for path in data.glob("*.wav"):
+            (tmp_path / f"{name}.d" / f"{name}-{path.name}").write_bytes(path.read_bytes())
+        run = tmp_path / name
+        for more in ([], ["--resume"]):
+            done = invoke("train", "--data", f"{run}.d", "--out", run, "--steps", "2", "--no-figures", *TINY, *more)
+            assert (done.code, rf"{tmp_path}/caf\xe9" in done.err) == (0, True), done.err
+        assert invoke("train", "export", run, "--model-id", "tiny-1", "--to", f"{run}.w").code == 0
+        model = ("--model", f"{run}.w/tiny-1-d1.json")
+        assert invoke("encode", next((tmp_path / f"{name}.d").iterdir()), *model, "-o", tmp_path / "a.rvq").code == 0
+        listing = invoke("train", "pack", run, "--to", f"{run}.p").out
+        assert listing == rf"{tmp_path}/caf\xe9.p/caf\xe9.pieces.json" + "\n"
+        done = invoke("train", "unpack", f"{run}.p/{name}.pieces.json", "--to", tmp_path / "in")
+        assert (done.code, names_in(tmp_path / "in")) == (0, [name])
+        if importlib.util.find_spec("matplotlib") is not None:
+            assert invoke("train", "plot", run, "-o", f"{run}.png").code == 0
+            before = Path(f"{run}.png").read_bytes()
+            assert (invoke("train", "plot", run, "-o", f"{run}.png").code, before[:4]) == (1, b"\x89PNG")
 
     def test_pack_and_unpack(self, invoke: Callable[..., Result], data: Path, tmp_path: Path) -> None:
         packed = invoke("train", "pack", data, "--to", tmp_path / "pieces", "--piece", "64KiB")

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import os
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +39,7 @@ class Mix:
 
 def held_out(name: str) -> bool:
     """Whether a file belongs to the validation set; depends on nothing but its name."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % HOLD_OUT == 0
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:4], "big") % HOLD_OUT == 0
 
 
 def domain_of(name: str) -> str:
@@ -46,9 +47,18 @@ def domain_of(name: str) -> str:
     return next((domain for domain in SHARES if name.startswith(domain)), "music")
 
 
-def sources_in(folder: Path) -> list[Path]:
-    """The audio files in a folder and below, in a fixed order; AudioError when there are none."""
-    sources = sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
+def sources_in(folder: Path, warn: Callable[[str], None] = lambda line: None) -> list[Path]:
+    """The audio files in a folder and below, in a fixed order; AudioError when there are none.
+
+    warn: told of folders below that cannot be looked into.
+    """
+
+    def left_out(error: OSError) -> None:
+        warn(f"{os.fsdecode(error.filename)}: {error.strerror}; left out")
+
+    tree = os.walk(folder, onerror=left_out)
+    sources = sorted(Path(root, name) for root, _, names in tree for name in names)
+    sources = [path for path in sources if path.suffix.lower() in ENDINGS and path.is_file()]
     if not sources:
         raise AudioError(f"{folder}: no audio files in it; give a folder with files that libsndfile opens")
     return sources
@@ -67,7 +77,7 @@ def build_cache(
     A file that cannot be read is left out and reported by `warn`; one newer than its array is decoded again.
     shown: told how many files of how many are done. AudioError when nothing is left.
     """
-    sources = sources_in(folder)
+    sources = sources_in(folder, warn)
     cache.mkdir(parents=True, exist_ok=True)
     arrays = []
     for done, source in enumerate(sources):

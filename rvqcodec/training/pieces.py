@@ -98,23 +98,38 @@ def pack(source: Path, folder: Path, piece: int) -> Path:
     listing = folder / (source.name + LIST)
     if listing.exists() or any(folder.glob(f"{source.name}.tar.*")):
         raise RvqError(f"{listing}: was packed there before; remove it with its pieces, or choose another folder")
-    out = _Cutter(folder, source.name, piece)
-    try:
-        with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            for path in [source, *sorted(source.rglob("*"))] if source.is_dir() else [source]:
-                if path.is_dir() or path.is_file():
-                    name = PurePosixPath(source.name, path.relative_to(source).as_posix())
-                    tar.add(path, str(name), recursive=False, filter=_plain)
+    paths, room = _tree(source), folder / f".{source.name}.packing"
+    shutil.rmtree(room, ignore_errors=True)  # of a run that was killed
+    with files.folder_for_now(room):
+        out = _Cutter(room, source.name, piece)
+        with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, dereference=True) as tar:
+            for path in paths:
+                name = PurePosixPath(source.name, path.relative_to(source).as_posix())
+                tar.add(path, str(name), recursive=False, filter=_plain)
         out.end_piece()
         packed = Packed(source.name, out.size, out.whole.hexdigest(), tuple(out.pieces))
+        for made in out.pieces:
+            os.rename(room / made.name, folder / made.name)
         with files.replacing(listing) as file:
             file.write((json.dumps(asdict(packed), indent=1) + "\n").encode())
-    except BaseException:
-        out.end_piece()
-        for made in out.pieces:
-            (folder / made.name).unlink(missing_ok=True)
-        raise
     return listing
+
+
+def _tree(source: Path) -> list[Path]:
+    """A file or folder and all below it, sorted. RvqError, OSError for what cannot be packed: nothing is left out."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    found = [source]
+    for root, folders, names in os.walk(source, onerror=fail):
+        found += (Path(root, name) for name in (*folders, *names))
+    for path in found:
+        if path.is_symlink() and path.is_dir():
+            raise RvqError(f"{path}: a link to a folder, which is not packed; put the folder there, or remove it")
+        if not (path.is_dir() or path.is_file()):
+            raise RvqError(f"{path}: neither a file nor a folder; remove it")
+    return sorted(found)
 
 
 def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -178,9 +193,9 @@ def unpack(listing: Path, folder: Path, *, shown: Callable[[int, int], None] = l
         raise RvqError(f"{target}: exists; remove it, or unpack to another folder")
     folder.mkdir(parents=True, exist_ok=True)
     room = folder / f".{packed.name}.unpacking"
-    shutil.rmtree(room, ignore_errors=True)
+    shutil.rmtree(room, ignore_errors=True)  # of a run that was killed
     try:
-        with tarfile.open(fileobj=_Joined(listing.parent, packed), mode="r|") as tar:
+        with files.folder_for_now(room), tarfile.open(fileobj=_Joined(listing.parent, packed), mode="r|") as tar:
             for info in tar:
                 parts = PurePosixPath(info.name).parts
                 if ".." in parts or info.name.startswith("/") or parts[:1] != (packed.name,) or "\\" in info.name:
@@ -195,11 +210,9 @@ def unpack(listing: Path, folder: Path, *, shown: Callable[[int, int], None] = l
                     place.mkdir(parents=True, exist_ok=True)
                 else:
                     raise RvqError(f"{listing}: holds {info.name!r}, neither a file nor a folder; refused")
-        os.replace(room / packed.name, target)
+            os.replace(room / packed.name, target)
     except tarfile.TarError as error:
         raise RvqError(f"{listing}: the pieces are no tar ({error})") from error
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
     return target
 
 
