@@ -1,7 +1,7 @@
 """`load` a model as an `AudioCodec`: encode and decode arrays, alone, in batches or in pieces."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from rvqcodec.api.arrays import as_asked, as_numpy, as_samples, is_torch
 from rvqcodec.api.live import Decoder, Encoder
@@ -11,7 +11,7 @@ from rvqcodec.codec import DecodeOptions, EncodeOptions, decoding, encoding
 from rvqcodec.codec.channels import Mix
 from rvqcodec.codes import bitrate as bitrates
 from rvqcodec.codes.grid import Codes, CodesReader
-from rvqcodec.container import Chunk, Header, ModelFacts
+from rvqcodec.container import Chunk, Header
 from rvqcodec.errors import WeightsError
 from rvqcodec.models import loading
 from rvqcodec.models.interface import Model
@@ -28,43 +28,26 @@ def load(name: str | None = None, device: str = "cpu") -> "AudioCodec":
 
     The weights are read once a process and checked against their hash. Errors: WeightsError, RvqError.
     """
-    return AudioCodec(loading.load(name, device), device)
+    return AudioCodec(loading.load(name, device))
 
 
 class AudioCodec:
-    """A model ready to encode and decode. Make it with `load`; several threads may share it."""
+    """A model ready to encode and decode. Make it with `load`; several threads may share it.
 
-    def __init__(self, model: Model, device: str) -> None:
-        self._model, self._device = model, device
+    `facts` is what files have to know of the model; of these there are here `model_id`, `weights_hash` (the first 8
+    bytes of the sha256 of the weights that define the codes), `sample_rate` (the model's own in Hz; other rates are
+    converted on the way in and out), `frame_rate` (frames a second) and `max_n_q` (codebooks that a coded channel can
+    have).
+    """
 
-    @property
-    def model_id(self) -> str:
-        return self._model.facts.model_id
-
-    @property
-    def weights_hash(self) -> bytes:
-        """The first 8 bytes of the sha256 of the weights that define the codes."""
-        return self._model.facts.weights_hash
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What files have to know of the model: rates, bits of a code, codebooks."""
-        return self._model.facts
-
-    @property
-    def sample_rate(self) -> int:
-        """The model's own rate in Hz; other rates are converted on the way in and out."""
-        return self._model.facts.model_rate
-
-    @property
-    def frame_rate(self) -> float:
-        """Frames a second."""
-        return self._model.facts.frame_rate
-
-    @property
-    def max_n_q(self) -> int:
-        """Codebooks that a coded channel can have."""
-        return self._model.facts.max_n_q
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.facts: Final = model.facts
+        self.model_id: Final = model.facts.model_id
+        self.weights_hash: Final = model.facts.weights_hash
+        self.sample_rate: Final = model.facts.model_rate
+        self.frame_rate: Final = model.facts.frame_rate
+        self.max_n_q: Final = model.facts.max_n_q
 
     @overload
     def encode(
@@ -124,7 +107,7 @@ class AudioCodec:
         check_rate_and_channels("audio", sample_rate, len(samples))
         said = _layout(layout, len(samples))
         header = encoding.header_of(
-            self._model.facts, options, sample_rate, len(samples), samples.shape[1], tuple(tags), said.speakers
+            self.facts, options, sample_rate, len(samples), samples.shape[1], tuple(tags), said.speakers
         )
         mix = Mix(said.speakers, said.channels) if mono else None
         encoder = encoding.Encoder(self._model, header, mix=mix, constant=constant)
@@ -191,7 +174,7 @@ class AudioCodec:
         check_rate_and_channels("audio", sample_rate, channels)
         options = _options(bitrate, n_q, mono, constant, chunk_seconds)
         said = _layout(layout, channels)
-        header = encoding.header_of(self._model.facts, options, sample_rate, channels, None, (), said.speakers)
+        header = encoding.header_of(self.facts, options, sample_rate, channels, None, (), said.speakers)
         return Encoder(self._model, header, said, mono, constant)
 
     def decoder(self, header: Header) -> "Decoder":
@@ -200,7 +183,7 @@ class AudioCodec:
         return Decoder(self._model, header)
 
     def _header(self, sample_rate: int, channels: int, n_samples: int | None) -> Header:
-        return Header.of(self._model.facts, sample_rate=sample_rate, channels=channels, n_samples=n_samples)
+        return Header.of(self.facts, sample_rate=sample_rate, channels=channels, n_samples=n_samples)
 
     def _check(self, header: Header) -> None:
         if (header.model_id, header.weights_hash) != (self.model_id, self.weights_hash):

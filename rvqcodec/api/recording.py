@@ -4,7 +4,7 @@ import math
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from rvqcodec import speakers
 from rvqcodec.api.arrays import as_asked
@@ -24,29 +24,20 @@ def open(path: str | os.PathLike[str]) -> "Recording":
 
 
 class Recording:
-    """An `.rvq` file. Make it with `open`; it holds no file open between calls."""
+    """An `.rvq` file. Make it with `open`; it holds no file open between calls.
+
+    `header` is all that its header says; of this there are here `sample_rate` (Hz), `channels`, `layout` (their
+    loudspeakers: "stereo", "5.1", "FL+FR+TC", "discrete" for none) and `tags`.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Final = Path(path)
         with self.path.open("rb") as file:
-            self.header = Reader(file).header
-
-    @property
-    def sample_rate(self) -> int:
-        return self.header.sample_rate
-
-    @property
-    def channels(self) -> int:
-        return self.header.channels
-
-    @property
-    def layout(self) -> str:
-        """The loudspeakers of the channels: "stereo", "5.1", "FL+FR+TC", "discrete" for none."""
-        return speakers.name(self.header.layout, self.header.channels)
-
-    @property
-    def tags(self) -> tuple[tuple[str, str], ...]:
-        return self.header.tags
+            self.header: Final = Reader(file).header
+        self.sample_rate: Final = self.header.sample_rate
+        self.channels: Final = self.header.channels
+        self.layout: Final = speakers.name(self.header.layout, self.header.channels)
+        self.tags: Final = self.header.tags
 
     @cached_property
     def n_samples(self) -> int:

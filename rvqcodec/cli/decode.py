@@ -2,7 +2,7 @@
 
 import click
 
-from rvqcodec.audio.formats import MAX_RATE, MIN_RATE, NAMED, RAW_FORMATS, SHOWN_ENDINGS
+from rvqcodec.audio.formats import MAX_RATE, MIN_RATE, NAMED, SHOWN_ENDINGS
 from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.jobs import run_jobs
@@ -48,14 +48,7 @@ from rvqcodec.types import Progress
     help="Turn what is over full scale down, smoothly and for some 40 ms around it, in place of cutting it.",
 )
 @click.option("--raw", is_flag=True, help="Headerless PCM instead of WAV, channels in the order of WAV.")
-@click.option(
-    "--format",
-    "sample_format",
-    type=click.Choice(list(RAW_FORMATS)),
-    default="s16le",
-    show_default=True,
-    help="Sample format of --raw output.",
-)
+@options.sample_format("output")
 @click.option(
     "--salvage", is_flag=True, help="Put silence for what is damaged and go on; exit code 1 if anything was lost."
 )

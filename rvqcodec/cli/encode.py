@@ -3,7 +3,7 @@
 import click
 
 from rvqcodec import files
-from rvqcodec.audio.formats import RAW_FORMATS, READ_ENDINGS
+from rvqcodec.audio.formats import READ_ENDINGS
 from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.jobs import run_jobs
@@ -62,14 +62,7 @@ from rvqcodec.types import Progress
 @click.option("--raw", is_flag=True, help="Inputs are headerless PCM; needs --rate and --channels.")
 @click.option("--rate", type=int, metavar="HZ", help="Sample rate of --raw input.")
 @click.option("--channels", type=int, metavar="N", help="Channels of --raw input.")
-@click.option(
-    "--format",
-    "sample_format",
-    type=click.Choice(list(RAW_FORMATS)),
-    default="s16le",
-    show_default=True,
-    help="Sample format of --raw input.",
-)
+@options.sample_format("input")
 @options.recursive("audio")
 @options.jobs("encode")
 @click.option("--constant", is_flag=True, help="Give every frame the same number of codes, however little it needs.")

@@ -61,6 +61,20 @@ def jobs(verb: str) -> Callable[[Any], Any]:
     )
 
 
+def sample_format(end: str) -> Callable[[Any], Any]:
+    """--format of a verb whose --raw is its input or its output."""
+    from rvqcodec.audio.formats import RAW_FORMATS  # here: most verbs start without the folder of audio
+
+    return click.option(
+        "--format",
+        "sample_format",
+        type=click.Choice(list(RAW_FORMATS)),
+        default="s16le",
+        show_default=True,
+        help=f"Sample format of --raw {end}.",
+    )
+
+
 def recursive(kinds: str) -> Callable[[Any], Any]:
     """-r of a verb that takes files of these kinds."""
     return click.option(
