@@ -111,6 +111,8 @@ def test_command_lines_without_sense() -> None:
     for inputs, output in ((["a.wav", "b.wav"], "-"), (["-", "a.wav"], None), (["a.wav", "b.wav"], __file__)):
         with pytest.raises(click.UsageError):
             names(inputs, output)
+    with pytest.raises(click.UsageError, match="-o is empty"):
+        names(["a.wav"], "")
 
 
 def test_a_batch_goes_on_and_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -325,6 +326,15 @@ def test_a_reader_that_leaves_ends_us_quietly(tmp_path: Path) -> None:
     assert done.stdout.strip() == b"100"
     assert done.stderr == b""
     assert done.returncode == 141
+
+
+@pytest.mark.parametrize("line", ["info song.rvq", "info --json song.rvq", "verify song.rvq", "models"])
+def test_text_that_cannot_be_printed_is_no_success(song: Path, tmp_path: Path, line: str) -> None:
+    for stdout, why in ((">&-", b"stdout is closed"), ("> /dev/full", b"No space left on device")):
+        if "full" in stdout and not os.path.exists("/dev/full"):
+            continue
+        done = shell(f"rvq {line} {stdout}", tmp_path)
+        assert (done.returncode, done.stderr.count(b"\n"), why in done.stderr) == (1, 1, True), done.stderr
 
 
 def test_a_pipe_that_breaks_off_leaves_nothing(song: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -29,9 +30,10 @@ def signals_end_us() -> Iterator[None]:
     """While inside, any signal that ends a process first removes what is unfinished, in the middle of anything.
 
     No exception runs through the code, so a second signal finds nothing half done, and no thread is waited for.
-    What the caller of the process ignores (nohup) stays ignored.
+    What the caller of the process ignores (nohup) stays ignored. On Windows, where open files cannot be removed, all
+    stays as it is: Ctrl-C is an exception.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not _may_handle():
         yield
         return
     left_alone = {getattr(signal, name) for name in _LEFT_ALONE if hasattr(signal, name)}
@@ -50,10 +52,14 @@ def signals_end_us() -> Iterator[None]:
 
 def end_by(number: int) -> NoReturn:
     """End this process by a signal, so that a shell sees which it was (130, 143, ...) and stops its loop."""
-    if os.name == "posix":
+    if _may_handle():
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
-    os._exit(128 + number)
+    sys.exit(128 + number)
+
+
+def _may_handle() -> bool:
+    return os.name == "posix" and threading.current_thread() is threading.main_thread()
 
 
 def _end_plainly() -> None:

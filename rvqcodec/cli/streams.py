@@ -29,13 +29,19 @@ def say(message: str, *, prefix: str = "rvq: ") -> None:
 
 def show(*lines: str) -> None:
     """Lines on stdout, control characters escaped."""
-    for line in lines:
-        print(printable(line), flush=True)  # click.echo would take ASCII for a mistake and write UTF-8
+    _print(*map(printable, lines))
 
 
 def show_json(value: Any, *, indent: int | None = None) -> None:
     """A value as JSON on stdout; a name with bytes that are no UTF-8 becomes valid text."""
-    print(json.dumps(_valid(value), indent=indent), flush=True)
+    _print(json.dumps(_valid(value), indent=indent))
+
+
+def _print(*lines: str) -> None:
+    if sys.stdout is None:
+        raise RvqError("stdout is closed")
+    for line in lines:  # not by click.echo, which takes ASCII for a mistake and writes UTF-8
+        print(line, flush=True)
 
 
 def _valid(value: Any) -> Any:
