@@ -201,7 +201,8 @@ class SoundfileSink:
         self._name, self._subtype, self._written, self._open = str(target), subtype, 0, True
         # What libsndfile has no place for; only in FLAC others than its own keys are asked for.
         self._comments = [f"{key}={text}" for key, text in tags.items() if key.lower() not in SOUNDFILE_TAGS]
-        if format == "flac" and layout != usual(channels):
+        # Where it is not said, 5.1 has its surround at the side for some programs, for others behind.
+        if format == "flac" and (channels > 2 or layout != usual(channels)):
             self._comments.append(f"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x{layout:04X}")
         with write_errors(self._name):
             self._file = Replacement(target, force=force)
