@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo test test-plain clean
 
 demo: .venv/installed
 	mkdir -p demo
@@ -18,10 +18,24 @@ test: .venv/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+	$(MAKE) test-plain
+
+# The command line's tests where nothing is installed but what `rvq` needs: no torch, above all.
+PLAIN := .venv-plain/bin
+test-plain: .venv-plain/installed
+	! $(PLAIN)/python -c 'import torch' 2>/dev/null
+	$(PLAIN)/python -m pytest tests/test_cli.py tests/test_cli_encode.py tests/test_cli_decode.py \
+		tests/test_cli_files.py tests/test_cli_tokens.py tests/test_faults.py tests/test_pipes.py \
+		tests/test_imports.py tests/test_without_torch.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(INSTALL) -e .
+	touch $@
+
+.venv-plain/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-plain
+	.venv-plain/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e . pytest hypothesis
 	touch $@
 
 .venv/installed-test: .venv/installed
@@ -29,4 +43,4 @@ test: .venv/installed-test
 	touch $@
 
 clean:
-	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-plain demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,7 @@
 """Errors that a user's input can cause; each message is one line: the value, the rule, the remedy."""
 
+import importlib.util
+
 
 class RvqError(Exception):
     """Anything that is wrong with what we were given. The command line prints it as one line and exits 1."""
@@ -28,3 +30,9 @@ class WeightsError(RvqError):
 
 class BitrateError(RvqError):
     """A bitrate or number of codebooks that no model can serve."""
+
+
+def needs_torch(what: str, *, extra: str = "torch") -> None:
+    """RvqError that says what to install, where torch is missing and something needs it."""
+    if importlib.util.find_spec("torch") is None:
+        raise RvqError(f"{what} needs torch, which is not installed: pip install 'rvqcodec[{extra}]'")

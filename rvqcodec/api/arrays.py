@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rvqcodec.audio.samples import MAX_CHANNELS
-from rvqcodec.errors import AudioError
+from rvqcodec.errors import AudioError, needs_torch
 from rvqcodec.types import Samples
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def as_asked(samples: Samples, as_torch: bool) -> "Samples | Tensor":
     """numpy as it is, or as a torch tensor."""
     if not as_torch:
         return samples
+    needs_torch("as_torch")
     import torch
 
     return torch.from_numpy(samples)

@@ -12,10 +12,12 @@ from rvqcodec.cli.errors import guarded
 from rvqcodec.cli.progress import Bar
 from rvqcodec.cli.text import clock
 from rvqcodec.cli.traintools import TOOLS, cached_arrays, folder_option, print_figures, set_threads
-from rvqcodec.errors import RvqError
+from rvqcodec.errors import RvqError, needs_torch
 
 if TYPE_CHECKING:
     from rvqcodec.training.trainer import Trainer
+
+WITHOUT_TORCH = ("credits", "pack", "unpack")  # tools that need only files
 
 
 @click.group(invoke_without_command=True)
@@ -84,6 +86,8 @@ def train(
     was interrupted goes on exactly where it stood; one that is over, or other options, begin a new slice, whose
     learning rate rises and falls again. Every 25th file (by the hash of its name) is held out and measured at the end.
     """
+    if ctx.invoked_subcommand not in WITHOUT_TORCH:
+        needs_torch("training", extra="train")
     if ctx.invoked_subcommand is not None:
         return
     if data is None or out is None:

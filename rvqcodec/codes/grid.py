@@ -14,7 +14,7 @@ from rvqcodec import files
 from rvqcodec.container import MAX_N_Q, Allocation, Chunk, Damage, Header, Reader, Writer
 from rvqcodec.container.allocation import constant
 from rvqcodec.container.chunks import MID_SIDE_ANGLE
-from rvqcodec.errors import FormatError
+from rvqcodec.errors import FormatError, needs_torch
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,7 @@ class Codes:
 
     def to_torch(self) -> Any:
         """The codes as a torch tensor int64 [C, K, T]."""
+        needs_torch("to_torch")
         import torch
 
         return torch.from_numpy(self.codes.astype(np.int64))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy.typing as npt
 
 from rvqcodec.container import Header
-from rvqcodec.errors import RvqError, WeightsError
+from rvqcodec.errors import RvqError, WeightsError, needs_torch
 from rvqcodec.models import cards, families
 from rvqcodec.models.interface import Card, Model
 
@@ -29,14 +29,9 @@ def device_of(name: str) -> str:
     """
     if name == "cpu" or (name == "auto" and not _has_driver()):
         return "cpu"
-    try:
-        import torch
-    except ImportError as error:
-        if name == "auto":
-            return "cpu"
-        raise RvqError(
-            "device cuda: it needs torch, which is not installed; pip install 'rvqcodec[torch]', or use --device cpu"
-        ) from error
+    needs_torch("device cuda")
+    import torch
+
     if torch.cuda.is_available():
         return "cuda"
     if name == "cuda":
