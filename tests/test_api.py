@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import rvqcodec
 from rvqcodec.codec import EncodeOptions, encode_file
+from rvqcodec.codes import filling
 from rvqcodec.codes.grid import Codes
 from rvqcodec.container import Reader, Writer
 
@@ -62,7 +63,9 @@ def test_round_trip_has_the_shape_of_the_input(
     assert (codec.sample_rate, codec.frame_rate, codec.max_n_q) == (44100, 37.5, 48)
     assert codes.codes.dtype == np.uint16
     assert codes.codes.shape[0::2] == (2, -(-(stereo.shape[1] + 588) // 1176))
-    assert codes.header.total_n_q == 16
+    assert (codes.header.budget, codes.header.total_n_q) == (6000, 24)
+    n_q = [plan.allocation.total / plan.frames for plan in codes.plans]
+    assert 16 < min(n_q) <= max(n_q) < 24, "coded codes leave room for more than the 16 of packed ones"
     assert decoded.shape == stereo.shape
     assert decoded.dtype == np.float32
     # it is this recording and no other: what is left of it is well below the recording itself
@@ -200,7 +203,8 @@ def test_fewer_codebooks(codec: rvqcodec.AudioCodec, stereo: NDArray[np.float32]
 def test_codes_of_another_model_are_refused(codec: rvqcodec.AudioCodec, codes: Codes, tmp_path: Path) -> None:
     import dataclasses
 
-    other = dataclasses.replace(codes, header=dataclasses.replace(codes.header, weights_hash=bytes(8)))
+    header = filling.plain(codes.header)
+    other = dataclasses.replace(codes, header=dataclasses.replace(header, weights_hash=bytes(8)))
     with pytest.raises(rvqcodec.WeightsError, match=f"weights {'00' * 8}"):
         codec.decode(other)
     with pytest.raises(rvqcodec.WeightsError, match=codec.model_id):

@@ -10,7 +10,7 @@ import pytest
 from conftest import Result, names_in, read_audio
 from numpy.typing import NDArray
 
-from rvqcodec.container import Chunk, Reader, Writer
+from rvqcodec.container import RawChunk, Reader, Writer
 
 Invoke = Callable[..., Result]
 WriteWav = Callable[..., Path]
@@ -104,9 +104,9 @@ def test_verify_can_decode_too(song: Path, tmp_path: Path, invoke: Invoke) -> No
     with song.open("rb") as source, path.open("wb") as sink:
         reader = Reader(source)
         writer = Writer(sink, replace(reader.header, weights_hash=bytes(8)))
-        for chunk in reader:
-            assert isinstance(chunk, Chunk)
-            writer.write_chunk(chunk)
+        for raw in reader.raw():
+            assert isinstance(raw, RawChunk)
+            writer.write_raw(raw)
         writer.close(reader.n_samples)
     assert invoke("verify", path).code == 0
     result = invoke("verify", "--decode", path)
@@ -360,9 +360,9 @@ def test_other_weights_are_refused_by_name(song: Path, tmp_path: Path, invoke: I
     with open(song, "rb") as source, open(tmp_path / "a.rvq", "wb") as target:
         reader = Reader(source)
         writer = Writer(target, replace(reader.header, **{field: value}))
-        for chunk in reader:
-            assert isinstance(chunk, Chunk)
-            writer.write_chunk(chunk)
+        for raw in reader.raw():
+            assert isinstance(raw, RawChunk)
+            writer.write_raw(raw)
         assert reader.end is not None
         writer.close(reader.end.n_samples)
     result = invoke("decode", tmp_path / "a.rvq")

@@ -189,8 +189,9 @@ def test_a_stream_of_unknown_length_ends_where_it_should(stereo: NDArray[np.floa
 
 def test_many_channels_share_all_codes() -> None:
     model = loading.load(None, "cpu")
-    head = header_of(model.facts, EncodeOptions(bitrate=6000), 44100, 5, None, ())
+    head = header_of(model.facts, EncodeOptions(bitrate=6000, plain=True), 44100, 5, None, ())
     assert (head.coding, head.total_n_q) == ("discrete", 16)
+    assert header_of(model.facts, EncodeOptions(bitrate=6000), 44100, 5, None, ()).total_n_q == 16 + 4 * 5
     assert header_of(model.facts, EncodeOptions(n_q=11), 44100, 5, None, ()).total_n_q == 11
     with pytest.raises(BitrateError, match="5 to 240"):
         header_of(model.facts, EncodeOptions(n_q=4), 44100, 5, None, ())

@@ -19,8 +19,8 @@ from rvqcodec.container import MAX_N_Q, Allocation, Chunk, Damage, Header, Reade
 from rvqcodec.container.allocation import constant
 from rvqcodec.container.chunks import MAX_BLOCK
 from rvqcodec.container.header import pack_header, parse_header
-from rvqcodec.container.payloads import Shape
-from rvqcodec.errors import FormatError, RvqError
+from rvqcodec.container.shapes import Shape
+from rvqcodec.errors import FormatError
 from rvqcodec.speakers import USUAL
 
 
@@ -97,7 +97,10 @@ class Squeezed:
     def pack(self, codes: Sequence[np.ndarray], shape: Shape) -> bytes:
         return zlib.compress(b"".join(c[:n].tobytes() for c, n in zip(codes, shape.n_q().max(1), strict=True)))
 
-    def unpack(self, data: bytes, shape: Shape) -> tuple[np.ndarray, ...]:
+    def unpack(self, payloads: Sequence[tuple[bytes, Shape]]) -> list[tuple[np.ndarray, ...]]:
+        return [self._unpacked(data, shape) for data, shape in payloads]
+
+    def _unpacked(self, data: bytes, shape: Shape) -> tuple[np.ndarray, ...]:
         flat = np.frombuffer(zlib.decompress(data), np.uint16).reshape(-1, shape.frames)
         return tuple(np.split(flat, np.cumsum(shape.n_q().max(1))[:-1]))
 
@@ -105,7 +108,8 @@ class Squeezed:
         left = shape.with_total(total)
         n_q = left.n_q()
         rows = [
-            np.where(np.arange(len(c))[:, None] < n, c, 0) for c, n in zip(self.unpack(data, shape), n_q, strict=True)
+            np.where(np.arange(len(c))[:, None] < n, c, 0)
+            for c, n in zip(self._unpacked(data, shape), n_q, strict=True)
         ]
         return self.pack([row.astype(np.uint16) for row in rows], left)
 
@@ -146,8 +150,15 @@ def test_another_payload_is_one_row_of_a_table(coding: str, monkeypatch: pytest.
     assert same(list(Reader(io.BytesIO(small.getvalue()))), list(Reader(io.BytesIO(plain_small.getvalue()))))
     cut_frames(Reader(io.BytesIO(data)), part, 3, 17)
     assert sum(chunk.frames for chunk in Reader(io.BytesIO(part.getvalue()))) == 14
-    with pytest.raises(RvqError, match="b has codec 7, stdin has 0"):
-        Joiner([Reader(io.BytesIO(plain)).header, header], ["stdin", "b"], io.BytesIO())
+    both = io.BytesIO()
+    joiner = Joiner([Reader(io.BytesIO(plain)).header, header], ["stdin", "b"], both)
+    for file in (plain, data):
+        joiner.append(Reader(io.BytesIO(file)))
+    joiner.close()
+    reader = Reader(io.BytesIO(both.getvalue()))
+    twice = [c for c in reader if isinstance(c, Chunk)]
+    assert reader.header.codec == 0
+    assert [c.codes[0].tolist() for c in twice] == 2 * [c.codes[0].tolist() for c in chunks]
     damaged = bytearray(data)
     damaged[at + 2 : at + 5] = b"\xff\xff\xff"
     with pytest.raises(FormatError, match=f"are over {MAX_BLOCK}"):

@@ -251,14 +251,14 @@ def test_no_weights_no_sound(long_rvq: Path, tmp_path: Path, rvq: Rvq, monkeypat
     """A model that is not installed is named with its hash, before anything is written."""
     from dataclasses import replace
 
-    from rvqcodec.container import Chunk, Writer
+    from rvqcodec.container import RawChunk, Writer
 
     with open(long_rvq, "rb") as source, open(tmp_path / "a.rvq", "wb") as target:
         reader = Reader(source)
         writer = Writer(target, replace(reader.header, model_id="someone-elses", weights_hash=b"\xab" * 8))
-        for chunk in reader:
-            assert isinstance(chunk, Chunk)
-            writer.write_chunk(chunk)
+        for raw in reader.raw():
+            assert isinstance(raw, RawChunk)
+            writer.write_raw(raw)
         assert reader.end is not None
         writer.close(reader.end.n_samples)
     done = rvq("decode", tmp_path / "a.rvq")

@@ -14,16 +14,21 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from coded import coded, faulty_coded
 from faulty import faulty_files, faulty_headers
 from good import uncommon, valid
 
-from rvqcodec.container import Reader
+from rvqcodec.container import Chunk, Reader
 
 HERE = Path(__file__).resolve().parents[1]
 SUMS = HERE / "SHA256SUMS"
 
 INTRODUCTIONS = {
     "valid": "Every reader must read these and find what `../expected.json` says.",
+    "coded": "Every reader of codec 1 must read these, with the tables that they name, and find what "
+    "`../expected.json` says; their codes are likely ones, `codes_sha256` is of all of them as 16-bit little-endian "
+    "numbers, chunk by chunk, channel by channel, codebook by codebook, 0 where a frame has none. Others refuse codec "
+    "1.",
     "uncommon": "Valid files that few writers make. A reader may refuse one with a clear message, "
     "but must not misread it.",
     "faulty": "No reader may take these for good. Each is wrong in one thing, and all its other checksums "
@@ -47,11 +52,25 @@ def expected(data: bytes) -> dict[str, object]:
         for chunk in reader
     ]
     header = asdict(reader.header)
-    header["weights_hash"] = reader.header.weights_hash.hex()
+    for name in ("weights_hash", "tables"):
+        header[name] = header[name].hex()
+    if not header["tables"]:  # of codec 1 alone
+        del header["tables"], header["budget"]
     if len(str(header["tags"])) > 1000:
         header["tags"] = len(reader.header.tags)
     n_samples = reader.end.n_samples if reader.end else None
-    return {"header": header, "n_samples": n_samples, "frames": reader.frames, "chunks": chunks}
+    found = {"header": header, "n_samples": n_samples, "frames": reader.frames, "chunks": chunks}
+    return found if reader.header.codec == 0 else found | {"codes_sha256": codes_sha256(data)}
+
+
+def codes_sha256(data: bytes) -> str:
+    """Of all codes of a file."""
+    digest = hashlib.sha256()
+    for chunk in Reader(io.BytesIO(data)):
+        assert isinstance(chunk, Chunk)
+        for rows in chunk.codes:
+            digest.update(rows.astype("<u2").tobytes())
+    return digest.hexdigest()
 
 
 def make() -> dict[str, bytes]:
@@ -59,7 +78,7 @@ def make() -> dict[str, bytes]:
     made: dict[str, bytes] = {}
     results: dict[str, object] = {}
     pages = {folder: [f"# {folder}", "", text, ""] for folder, text in INTRODUCTIONS.items()}
-    for vector in (*valid(), *uncommon(), *faulty_headers(), *faulty_files()):
+    for vector in (*valid(), *coded(), *uncommon(), *faulty_headers(), *faulty_files(), *faulty_coded()):
         name = f"{vector.folder}/{vector.name}.rvq"
         made[f"vectors/{name}"] = vector.data
         fault = {"position": vector.position, "reason": vector.reason}

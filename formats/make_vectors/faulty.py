@@ -63,7 +63,7 @@ def faulty_headers() -> Iterator[Vector]:
         "checksum",
     )
     fields = (
-        ("codec-1", 7, b"\x01", 7, "codec 1", "A payload that is not packed codes. A naive reader unpacks "
+        ("codec-2", 7, b"\x02", 7, "codec 2", "A payload that is not packed codes. A naive reader unpacks "
         "it."),
         ("coding-3", 8, b"\x03", 8, "coding 3", "An unknown way to code channels."),
         ("channels-0", 9, b"\x00", 9, "channels 0", "No channels. A naive reader divides by them."),

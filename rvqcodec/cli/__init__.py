@@ -20,6 +20,7 @@ VERBS = {
     "trim": ("rvqcodec.cli.trim:trim", "Lower the bitrate without re-encoding."),
     "cut": ("rvqcodec.cli.cut:cut", "Keep a part of a file without re-encoding."),
     "cat": ("rvqcodec.cli.cat:cat", "Join files without re-encoding."),
+    "pack": ("rvqcodec.cli.pack:pack", "The same codes in fewer bytes, or plainly packed."),
     "tokens": ("rvqcodec.cli.tokens:tokens", "Codes out to arrays and back."),
     "compare": ("rvqcodec.cli.compare:compare", "Measure how far apart two recordings are."),
     "roundtrip": ("rvqcodec.cli.roundtrip:roundtrip", "Encode, decode and compare at several bitrates."),

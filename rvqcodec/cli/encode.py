@@ -66,6 +66,7 @@ from rvqcodec.types import Progress
 @options.recursive("audio")
 @options.jobs("encode")
 @click.option("--constant", is_flag=True, help="Give every frame the same number of codes, however little it needs.")
+@click.option("--plain", is_flag=True, help="Pack the codes as they are, instead of coding them in fewer bytes.")
 @click.option("--verify", is_flag=True, help="Read back what was written and compare.")
 @options.PRESERVE_MODTIME
 @options.SKIP_EXISTING
@@ -92,6 +93,7 @@ def encode(
     recursive: bool,
     jobs: int,
     constant: bool,
+    plain: bool,
     verify: bool,
     preserve_modtime: bool,
     skip_existing: bool,
@@ -144,6 +146,7 @@ def encode(
             raw=RawFormat(rate or 0, channels or 0, sample_format) if raw else None,
             verify=verify,
             constant=constant,
+            plain=plain,
             layout=layout,
             ignore_length=ignore_length,
             gain=gain,

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 
 import click
 
@@ -14,6 +15,7 @@ from rvqcodec.cli.names import Job, plan
 from rvqcodec.cli.pipes import reading, writing
 from rvqcodec.cli.streams import STREAM, called
 from rvqcodec.cli.text import clock, cut_line
+from rvqcodec.codes import filling
 from rvqcodec.codes.grid import Codes
 from rvqcodec.codes.tokenfile import FORMATS, dump, layout_of, load
 from rvqcodec.codes.tokens import PATTERNS, Layout, deinterleave
@@ -227,7 +229,7 @@ def decode(
         _check_weights(codes.header)
         if kind == "rvq":
             with writing(job, force=force) as out:
-                codes.write(out)
+                _as_said(codes).write(out)
         else:
             _to_audio(codes, job, kind, device, progress, force=force)
         return f"{codes.n_q} codebooks x {codes.frames} frames, {clock(_seconds(codes))}"
@@ -283,11 +285,30 @@ def _codes_of_audio(
         constant=constant,
         model=model,
         device=device,
+        plain=True,
         ignore_length=ignore_length,
     )
     codes, remarks = encode_codes(source, wanted, progress=progress)
     batch.tell(remarks)
-    return codes
+    return _coded(codes)
+
+
+def _coded(codes: Codes) -> Codes:
+    """The same, which back in a file take fewer bytes where the model's tables are installed, as `rvq encode` does."""
+    from rvqcodec.models import coding
+
+    tables = coding.tables_hash(codes.header.model_id, codes.header.weights_hash)
+    return replace(codes, header=filling.coded(codes.header, tables, 0)) if tables else codes
+
+
+def _as_said(codes: Codes) -> Codes:
+    """The same, coded if their header says so, but packed where the tables are not installed that it names."""
+    if not codes.header.tables:
+        return codes
+    from rvqcodec.models import coding
+
+    installed = coding.tables_hash(codes.header.model_id, codes.header.weights_hash)
+    return codes if installed == codes.header.tables else replace(codes, header=filling.plain(codes.header))
 
 
 def _to_audio(codes: Codes, job: Job, kind: str, device: str, progress: Progress, *, force: bool) -> None:

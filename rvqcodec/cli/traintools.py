@@ -1,4 +1,4 @@
-"""The commands below `rvq train`: figures, usage, profile, plot, export, pack, unpack, credits."""
+"""The commands below `rvq train`: figures, usage, profile, plot, export, tables, pack, unpack, credits."""
 
 import json
 from collections.abc import Callable
@@ -240,6 +240,55 @@ def export(
     streams.show(str(card))
 
 
+@click.command()
+@folder_option("--data", help="Audio to learn from; held-out files are left out, as in training.", required=True)
+@folder_option("--cache", help="Where decoded audio is kept.", must_exist=False, required=True)
+@click.option("--model", metavar="ID", help="An installed model, or a .json. [default: the newest]")
+@folder_option("--to", help="Where the tables go; a model's must lie beside it.", must_exist=False, required=True)
+@click.option("--audio", type=click.FloatRange(1), default=300, show_default=True, help="Minutes of it to encode.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=15, show_default=True, help="To train.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of excerpts and weights.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
+@click.option("-f", "--force", is_flag=True, help="Overwrite tables of that model.")
+@guarded
+def tables(
+    data: Path,
+    cache: Path,
+    model: str | None,
+    to: Path,
+    audio: float,
+    minutes: float,
+    seed: int,
+    threads: int | None,
+    force: bool,
+) -> None:
+    """Make the tables by which a model's codes are coded in fewer bytes: MODEL.tables.safetensors.
+
+    They say how likely each code is after others. Files name the tables that they were coded with: other tables, other
+    files.
+    """
+    from rvqcodec.models import cards
+    from rvqcodec.models.coding import ENDING
+    from rvqcodec.training import tables as making
+    from rvqcodec.training.data import held_out
+
+    set_threads(threads)
+    card = cards.find(model)
+    target = to / f"{card.model_id}{ENDING}"
+    if target.exists() and not force:
+        raise RvqError(f"{target}: exists; use -f to replace it")
+    chosen, network = making.opened(card)
+    arrays = [a for a in cached_arrays(data, cache, chosen.facts.model_rate, quiet=False) if not held_out(a.name)]
+    if not arrays:
+        raise RvqError(f"{data}: all files are held out by the hash of their names; add more files")
+    with Bar(label="encoding", unit="s", quiet=False) as bar:
+        collected = making.collect(chosen, arrays, 60 * audio, seed, shown=bar.to)
+    with Bar(label="training", unit="%", quiet=False) as bar:
+        tensors = making.train(network, collected, 60 * minutes, seed, shown=lambda share: bar.to(share, 1))
+    to.mkdir(parents=True, exist_ok=True)
+    click.echo(f"{target} {making.write(tensors, target, card.bitstream_sha256, force=force)}")
+
+
 def bytes_of(text: str) -> int:
     """ "60MiB", "16MB", "1GiB", "5000" -> bytes. RvqError for anything else."""
     units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
@@ -291,4 +340,4 @@ def credits(manifest: Path, output: str, force: bool) -> None:
         sink.write(text.encode())
 
 
-TOOLS: tuple[click.Command, ...] = (figures, usage, profile, plot, export, pack, unpack, credits)
+TOOLS: tuple[click.Command, ...] = (figures, usage, profile, plot, export, tables, pack, unpack, credits)

@@ -70,10 +70,12 @@ def trim(
             reader = Reader(file)
             header = reader.header
             total = codebooks or bitrates.total_n_q(bits or 0, header.coded_channels, cards.facts_of(header))
-            if total > header.total_n_q and not quiet:
+            if bits and header.budget and bits > header.budget and not quiet:
+                streams.say(f"{called(job.source)}: has only {format_kbps(header.budget)} and stays as it is")
+            elif total > header.total_n_q and not quiet:
                 streams.say(f"{called(job.source)}: has only {header.total_n_q} codebooks a frame and stays as it is")
             with writing(job, force=force) as out:
-                done = trim_file(reader, out, total)
+                done = trim_file(reader, out, total, bits or 0)
             rate = done.total_bytes * 8 * header.sample_rate / done.n_samples if done.n_samples else 0
             return f"{done.total_bytes:,} bytes, {format_kbps(round(rate, -1))}"
 

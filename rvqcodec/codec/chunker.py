@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from rvqcodec.codes.filling import filled
 from rvqcodec.container import Allocation, Chunk, Header
 from rvqcodec.container.allocation import MAX_DEMAND, MAX_WEIGHT, SHARES, n_q
 from rvqcodec.container.chunks import MID_SIDE_ANGLE
@@ -65,6 +66,8 @@ class Chunker:
             live = np.asarray(demand.any(1)) if self._angle else audible(mean_square)
         found = allocate(self._header, demand, live, constant=constant)
         codes = self._encoder.codes(n_q(self._header.limits, found, frames))
+        if self._header.budget:
+            found = filled(self._header, list(codes), found, frames)
         angle = self._angle(self._chunk_number) if self._angle else MID_SIDE_ANGLE
         chunk = Chunk.of(self._header, self._frame, found, list(codes), angle)
         self._frame, self._chunk_number = self._frame + frames, self._chunk_number + 1

@@ -17,7 +17,7 @@ from rvqcodec.codec.chunker import Chunker
 from rvqcodec.codec.offset import Offset
 from rvqcodec.codec.options import EncodeOptions, EncodeReport, Remarks
 from rvqcodec.codec.turning import Turner
-from rvqcodec.codes import bitrate
+from rvqcodec.codes import bitrate, filling
 from rvqcodec.codes.grid import Codes
 from rvqcodec.container import (
     FRAMES_PER_CHUNK,
@@ -30,7 +30,7 @@ from rvqcodec.container import (
     usable_tags,
 )
 from rvqcodec.errors import AudioError, BitrateError, FormatError
-from rvqcodec.models import loading
+from rvqcodec.models import coding, loading
 from rvqcodec.models.interface import Model
 from rvqcodec.types import Progress, Samples
 
@@ -186,7 +186,7 @@ def header_of(
     """
     if options.mono and channels > 1:
         channels, layout = 1, None
-    return Header.of(
+    header = Header.of(
         facts,
         sample_rate=sample_rate,
         channels=channels,
@@ -196,6 +196,10 @@ def header_of(
         tags=tags,
         speakers=layout,
     )
+    tables = b"" if options.plain else coding.tables_hash(facts.model_id, facts.weights_hash)
+    if not tables:
+        return header
+    return filling.coded(header, tables, 0 if options.n_q else bitrate.asked(options.bitrate, channels, facts))
 
 
 def _total_n_q(options: EncodeOptions, channels: int, facts: ModelFacts) -> int:

@@ -14,6 +14,7 @@ class EncodeOptions:
     what was written. constant: every frame of a chunk has the same number of codes, instead of more where more is
     heard. layout: of the input's channels, in place of what it says (`speakers.parse`). gain: in dB, of the input.
     ignore_length: take all that stands behind the head of a PCM file as samples, whatever length it announces.
+    plain: codes are packed, not coded by the model's tables.
     """
 
     bitrate: int | None = None
@@ -29,6 +30,7 @@ class EncodeOptions:
     layout: str | None = None
     ignore_length: bool = False
     gain: float = 0.0
+    plain: bool = False
 
 
 @dataclass(frozen=True)

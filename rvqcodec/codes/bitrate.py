@@ -55,12 +55,19 @@ def total_n_q(bitrate: int | None, channels: int, facts: ModelFacts) -> int:
     if not 1 <= channels <= MAX_CHANNELS:
         raise BitrateError(f"{channels} channels: a file has 1 to {MAX_CHANNELS}")
     low, high = _limits(facts, channels)
-    if bitrate is None:
-        bitrate = min(max(DEFAULT, low), high)
+    bitrate = asked(bitrate, channels, facts)
     if not low <= bitrate <= high:
         raise _out_of_range(bitrate, low, high, legal_range(facts, channels))
     most = int(bitrate // facts.codebook_rate)
     return channels * max(n for n in facts.steps if n * channels <= most) if facts.steps else most
+
+
+def asked(bitrate: int | None, channels: int, facts: ModelFacts) -> int:
+    """A bitrate in bits per second; for None the default, or what of the model's comes nearest to it."""
+    if bitrate is not None:
+        return bitrate
+    low, high = _limits(facts, channels)
+    return int(min(max(DEFAULT, low), high))
 
 
 def possible(bitrate: int, channels: int, facts: ModelFacts) -> bool:

@@ -6,16 +6,17 @@ All of them read from front to back and write at once, so they work in pipes and
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from rvqcodec.codes import bitrate
+from rvqcodec.codes import bitrate, filling
 from rvqcodec.container import Allocation, Chunk, Damage, Header, RawChunk, Reader, Writer
 from rvqcodec.container.chunks import trimmed, unpack_codes
+from rvqcodec.container.payloads import CODED
 from rvqcodec.container.writer import Writable
 from rvqcodec.errors import BitrateError, FormatError, RvqError
 from rvqcodec.speakers import name as layout_name
 
 _SAME = (
     "model_id", "weights_hash", "sample_rate", "channels", "speakers", "coding", "model_rate", "hop",
-    "code_bits", "pre_skip", "codec", "first", "most", "side",
+    "code_bits", "pre_skip", "first", "most", "side",
 )  # fmt: skip
 
 
@@ -29,21 +30,57 @@ class Edited:
     total_bytes: int
 
 
-def trim(reader: Reader, output: Writable, total_n_q: int) -> Edited:
+def trim(reader: Reader, output: Writable, total_n_q: int, budget: int = 0) -> Edited:
     """Writes a file with at most `total_n_q` codes a frame over all coded channels, in the mean of each chunk.
 
-    The result is, byte for byte, what encoding with that many gives; a file that has no more stays as it is. Parts of
-    chunks that were cut keep their share of it. Raises BitrateError for less than a code, or one a discrete channel.
+    budget: the bits per second that `total_n_q` packed codes come of; where codes are coded, chunks keep as many as
+    fit. The result is, byte for byte, what encoding with that many, or at that bitrate, gives; a file that has no more
+    stays as it is. Parts of chunks that were cut keep their share of it. Raises BitrateError for less than a code, or
+    one a discrete channel.
     """
     header = reader.header
-    total_n_q = min(total_n_q, header.total_n_q)
+    budget = budget if header.codec == CODED else 0
     least = header.channels if header.coding == "discrete" else 1
     if total_n_q < least:
         raise BitrateError(f"{header.channels} channels take at least {least} codebooks ({_kbps(header, least)})")
-    writer = Writer(output, replace(header, total_n_q=total_n_q))
+    if budget >= header.budget > 0 or (not budget and total_n_q >= header.total_n_q):
+        left = header
+    elif budget:
+        left = filling.coded(header, header.tables, budget)
+        left = replace(left, total_n_q=min(left.total_n_q, header.total_n_q))
+    else:
+        left = replace(header, total_n_q=total_n_q, budget=0)
+    writer = Writer(output, left)
     for raw in _raw(reader):
-        left = raw.allocation.trimmed(raw.frames, total_n_q, header.total_n_q)
-        writer.write_raw(trimmed(header, raw, left.total))
+        if left == header:
+            writer.write_raw(raw)
+        elif not budget:
+            kept = raw.allocation.trimmed(raw.frames, total_n_q, header.total_n_q)
+            writer.write_raw(trimmed(header, raw, kept.total))
+        else:
+            writer.write_chunk(_filled(left, header, unpack_codes(header, raw), len(raw.payload)))
+    return _close(writer, _end_samples(reader))
+
+
+def _filled(left: Header, header: Header, chunk: Chunk, size: int) -> Chunk:
+    """What is left of a chunk whose payload has `size` bytes when the header becomes another one's budget."""
+    allocation, own = chunk.allocation, None
+    if allocation.part:  # it may be more than the budget, or less: it keeps its share of what it has
+        before = header.budget or round(header.total_n_q * header.facts.codebook_rate)
+        own = size * left.budget // before
+    else:
+        allocation = allocation.with_total(left.total_n_q * chunk.frames)
+    kept = filling.filled(left, chunk.codes, allocation, chunk.frames, own)
+    return Chunk.of(left, chunk.start_frame, kept, chunk.codes, chunk.angle, begins=chunk.begins)
+
+
+def pack(reader: Reader, output: Writable, header: Header) -> Edited:
+    """Writes the same codes under a header of another payload (`filling.coded`, `filling.plain`)."""
+    writer = Writer(output, header)
+    for chunk in reader:
+        if isinstance(chunk, Damage):
+            raise FormatError(chunk.reason, chunk.position)
+        writer.write_chunk(chunk)
     return _close(writer, _end_samples(reader))
 
 
@@ -108,7 +145,8 @@ def cut_frames(reader: Reader, output: Writable, first: int, last: int | None) -
 
 
 class Joiner:
-    """Joins files that were made with one model, at one sample rate, with the same channels.
+    """Joins files that were made with one model, at one sample rate, with the same channels. Codes are coded or packed
+    as those of the first.
 
     `headers` are those of all files, in order; `append` then takes a reader for each. All frames are
     kept, so that between the audio of one file and that of the next stands what is left of the last frame
@@ -119,6 +157,7 @@ class Joiner:
 
     def __init__(self, headers: Sequence[Header], names: Sequence[str], output: Writable) -> None:
         first = headers[0]
+        alike = len({(header.codec, header.tables) for header in headers}) == 1
         for header, name in zip(headers, names, strict=True):
             for field in _SAME:
                 ours, theirs = getattr(first, field), getattr(header, field)
@@ -147,16 +186,22 @@ class Joiner:
                 n_samples=known,
                 total_n_q=max(h.total_n_q for h in headers),
                 frames_per_chunk=max(h.frames_per_chunk for h in headers),
+                budget=max(h.budget for h in headers) if alike and all(h.budget for h in headers) else 0,
             ),
         )
 
     def append(self, reader: Reader) -> None:
         """Copies all of a file behind what was written."""
         writer, before = self._writer, self._writer.frames
+        alike = (reader.header.codec, reader.header.tables) == (writer.header.codec, writer.header.tables)
         for raw in _raw(reader):
             # Where a recording begins its decoder knows of nothing before, as its encoder did.
             begins = raw.begins or (raw.start_frame == 0 and before > 0 and not reader.header.first_frame)
-            writer.write_raw(replace(raw, start_frame=writer.frames, begins=begins))
+            moved = replace(raw, start_frame=writer.frames, begins=begins)
+            if alike:
+                writer.write_raw(moved)
+            else:
+                writer.write_chunk(unpack_codes(reader.header, moved))
         n_samples = _end_samples(reader)
         if not n_samples:
             return

@@ -23,6 +23,7 @@ from rvqcodec.codes.tokens import Layout, Tokens, deinterleave, interleave
 from rvqcodec.container import MAX_CHANNELS, MAX_N_Q, Allocation, Header
 from rvqcodec.container.allocation import MAX_WEIGHT
 from rvqcodec.container.header import check_header
+from rvqcodec.container.payloads import PLAIN
 from rvqcodec.errors import FormatError
 
 VERSION = 1
@@ -49,6 +50,9 @@ def meta_of(codes: Codes, layout: Layout) -> dict[str, Any]:
         "speakers": header.speakers,
         "n_samples": header.n_samples,
         "first_frame": header.first_frame,
+        "codec": header.codec,
+        "tables": header.tables.hex(),
+        "budget": header.budget,
         "coding": header.coding,
         "model_rate": header.model_rate,
         "hop": header.hop,
@@ -189,11 +193,15 @@ def _demand(text: Any, frames: int) -> bytes:
     return bytes(int(digit, 16) for digit in text)
 
 
-def _header(meta: dict[str, Any]) -> Header:
+def _hash(value: Any, name: str) -> bytes:
     try:
-        weights_hash = bytes.fromhex(_field(meta, "weights_hash", str))
-    except ValueError:
-        raise FormatError(f"token file: weights_hash {meta['weights_hash']!r} is not hexadecimal") from None
+        return bytes.fromhex(value)
+    except (ValueError, TypeError):
+        raise FormatError(f"token file: {name} {value!r} is not hexadecimal") from None
+
+
+def _header(meta: dict[str, Any]) -> Header:
+    weights_hash = _hash(_field(meta, "weights_hash", str), "weights_hash")
     tags = _pairs(meta.get("tags", []), "tags")
     if not all(isinstance(text, str) for tag in tags for text in tag):
         raise FormatError("token file: tags must be pairs of text")
@@ -220,6 +228,9 @@ def _header(meta: dict[str, Any]) -> Header:
         side=side,
         first_frame=_integer(meta.get("first_frame", 0), "first_frame"),
         speakers=None if speakers is None else _integer(speakers, "speakers"),
+        codec=_integer(meta.get("codec", PLAIN), "codec"),
+        tables=_hash(meta.get("tables", ""), "tables"),
+        budget=_integer(meta.get("budget", 0), "budget"),
     )
     check_header(header)
     return header

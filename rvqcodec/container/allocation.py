@@ -93,7 +93,7 @@ def constant(n_q: Sequence[int], frames: int) -> Allocation:
 
 
 @lru_cache(maxsize=64)
-def _order(limits: Limits, weights: tuple[int, ...]) -> tuple[Step, ...]:
+def all_steps(limits: Limits, weights: tuple[int, ...]) -> tuple[Step, ...]:
     """All steps in the order in which codes are handed out."""
     live = [c for c, weight in enumerate(weights) if weight]
     first = [(k, c) for c in live for k in range(limits[c][0])]
@@ -119,7 +119,7 @@ def steps(limits: Limits, allocation: Allocation, frames: int) -> list[tuple[Ste
         counts.update({(c, d): n for d, n in held.items()})
     left = allocation.total // (frames // allocation.columns(frames))
     taken: list[tuple[Step, int]] = []
-    for step in _order(limits, allocation.weights):
+    for step in all_steps(limits, allocation.weights):
         if not left:
             return taken
         n = min(left, counts.get(step[:2], 0))

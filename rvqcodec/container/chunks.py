@@ -12,7 +12,8 @@ from rvqcodec.container import demands
 from rvqcodec.container.allocation import Allocation, n_q
 from rvqcodec.container.blocks import CHUNK, CRC, MARK, MAX_FRAMES
 from rvqcodec.container.header import MAX_CHANNELS, MAX_FRAMES_PER_CHUNK, MAX_N_Q, Header
-from rvqcodec.container.payloads import PAYLOADS, PLAIN, Shape
+from rvqcodec.container.payloads import PAYLOADS, PLAIN
+from rvqcodec.container.shapes import Shape
 from rvqcodec.errors import FormatError
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _numbers_size(header: Header) -> int:
 
 def shape_of(header: Header, allocation: Allocation, frames: int) -> Shape:
     """What a chunk's payload holds."""
-    return Shape(header.limits, allocation, frames, header.code_bits)
+    return Shape(header.limits, allocation, frames, header.code_bits, header.coder)
 
 
 def parse_fields(header: Header, data: bytes, position: int) -> Fields:
@@ -249,12 +250,26 @@ def pack_codes(header: Header, chunk: Chunk) -> bytes:
 
 
 def unpack_codes(header: Header, raw: RawChunk) -> Chunk:
-    """A chunk with its codes unpacked."""
-    shape = shape_of(header, raw.allocation, raw.frames)
-    return Chunk(
-        start_frame=raw.start_frame, frames=raw.frames, allocation=raw.allocation, n_q=shape.n_q(),
-        codes=PAYLOADS[header.codec].unpack(raw.payload, shape), angle=raw.angle, begins=raw.begins,
-    )  # fmt: skip
+    """A chunk with its codes unpacked. FormatError for coded ones that make no sense."""
+    [found] = unpack_all(header, [raw])
+    if isinstance(found, FormatError):
+        raise found
+    return found
+
+
+def unpack_all(header: Header, raws: Sequence[RawChunk]) -> list[Chunk | FormatError]:
+    """Chunks with their codes unpacked, or why one's make no sense."""
+    shapes = [shape_of(header, raw.allocation, raw.frames) for raw in raws]
+    unpacked = PAYLOADS[header.codec].unpack([(raw.payload, shape) for raw, shape in zip(raws, shapes, strict=True)])
+    return [
+        codes
+        if isinstance(codes, FormatError)
+        else Chunk(
+            start_frame=raw.start_frame, frames=raw.frames, allocation=raw.allocation, n_q=shape.n_q(),
+            codes=codes, angle=raw.angle, begins=raw.begins,
+        )
+        for raw, shape, codes in zip(raws, shapes, unpacked, strict=True)
+    ]  # fmt: skip
 
 
 def trimmed(header: Header, raw: RawChunk, total: int) -> RawChunk:

@@ -4,10 +4,12 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from rvqcodec.container.allocation import Limits
 from rvqcodec.container.facts import ModelFacts
-from rvqcodec.container.payloads import PAYLOADS, PLAIN
+from rvqcodec.container.payloads import CODED, PAYLOADS, PLAIN
+from rvqcodec.container.shapes import TABLES_HASH, Key
 from rvqcodec.container.tags import tag_problem
 from rvqcodec.errors import FormatError
 from rvqcodec.speakers import problem as speakers_problem
@@ -23,6 +25,7 @@ FRAMES_PER_CHUNK = 128  # unless somebody chooses another number
 MAX_HEADER = 65535
 UNKNOWN = (1 << 64) - 1
 MAX_FIRST_FRAME = (1 << 32) - 1
+MAX_BUDGET = (1 << 24) - 1
 MAX_SAMPLES = 1 << 53
 """More than a thousand years; keeps every sum inside what JSON and doubles hold exactly."""
 
@@ -48,6 +51,8 @@ _RULES: tuple[tuple[str, int, int, int], ...] = (
 _N_SAMPLES_AT = 27
 _LIMITS_AT = 43
 _MODEL_ID_AT = 47
+_BUDGET = 3  # bytes
+_LEADING = b"fsc"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +66,9 @@ class Header:
     (None: the same; always None with other codings). `first_frame` is not 0 in a part of a recording: the frame at
     which it stood there, for the decoder's noise. `weights_hash` is the first 8 bytes of the sha256 of the weights
     that define the codes. `codec` chooses the payload of chunks (`payloads.PAYLOADS`). `speakers` is the mask of the
-    channels' loudspeakers, as in `rvqcodec.speakers` (None: the usual one of so many channels).
+    channels' loudspeakers, as in `rvqcodec.speakers` (None: the usual one of so many channels). With codec 1 `tables`
+    is the first 4 bytes of the sha256 of the tables that codes are coded with, and `budget` the most that a chunk's
+    payload takes, in bits per second (0: as much as its codes take).
     """
 
     sample_rate: int
@@ -83,6 +90,8 @@ class Header:
     most: int = MAX_N_Q
     side: tuple[int, int] | None = None
     speakers: int | None = None
+    tables: bytes = b""
+    budget: int = 0
 
     def __post_init__(self) -> None:
         # One form for each header, so that one that was read equals the one that was written.
@@ -157,6 +166,13 @@ class Header:
         return usual(self.channels) if self.speakers is None else self.speakers
 
     @property
+    def coder(self) -> Key | None:
+        """Who codes the codes; None where they are packed."""
+        if self.codec != CODED:
+            return None
+        return Key(self.model_id, self.weights_hash, self.tables, self.coding == "mid-side")
+
+    @property
     def coded_channels(self) -> int:
         """How many channels are coded: as many as the audio has, mixed or not."""
         return self.channels
@@ -213,6 +229,11 @@ def check_header(header: Header) -> None:
     problem = None if header.speakers is None else speakers_problem(header.speakers, header.channels)
     if problem:
         raise FormatError(f"header: {problem}")
+    if len(header.tables) != (TABLES_HASH if header.codec == CODED else 0):
+        size = len(header.tables)
+        raise FormatError(f"header: {size} bytes of the tables' hash do not go with codec {header.codec}", _CODEC_AT)
+    if not 0 <= header.budget <= (MAX_BUDGET if header.codec == CODED else 0):
+        raise FormatError(f"header: a budget of {header.budget} bits per second does not go with codec {header.codec}")
     if len(header.weights_hash) != 8:
         raise FormatError(f"header: weights hash has {len(header.weights_hash)} bytes, not 8", 35)
     if not valid_model_id(header.model_id):
@@ -235,6 +256,8 @@ def pack_header(header: Header) -> bytes:
     check_header(header)
     model_id = header.model_id.encode("ascii")
     records = [(b"t", f"{key}={value}".encode()) for key, value in header.tags]
+    if header.codec == CODED:
+        records.insert(0, (b"c", header.tables + header.budget.to_bytes(_BUDGET, "little")))
     if header.speakers is not None:
         records.insert(0, (b"s", header.speakers.to_bytes(4, "little")))
     if header.first_frame:
@@ -288,7 +311,7 @@ def parse_header(data: bytes) -> Header:
     records_at = _FIXED.size + id_size
     if not id_size or records_at + _CRC.size > len(data):
         raise FormatError(f"header: model id of {id_size} bytes does not fit", _MODEL_ID_AT)
-    first_frame, speakers, tags = _parse_records(data, records_at, len(data) - _CRC.size, channels)
+    records = _parse_records(data, records_at, len(data) - _CRC.size, codec, channels)
     header = Header(
         sample_rate=sample_rate,
         channels=channels,
@@ -302,25 +325,21 @@ def parse_header(data: bytes) -> Header:
         frames_per_chunk=frames_per_chunk,
         pre_skip=pre_skip,
         n_samples=None if n_samples == UNKNOWN else n_samples,
-        first_frame=first_frame,
-        tags=tags,
         codec=codec,
         first=first,
         most=most,
         side=(side_first, side_most),
-        speakers=speakers,
+        **records,
     )
     check_header(header)
     return header
 
 
-def _parse_records(
-    data: bytes, position: int, end: int, channels: int
-) -> tuple[int, int | None, tuple[tuple[str, str], ...]]:
-    """The first frame, the speakers and the tags."""
-    first_frame, speakers = 0, None
+def _parse_records(data: bytes, position: int, end: int, codec: int, channels: int) -> dict[str, Any]:
+    """The header's fields that records hold; those that are there."""
+    found: dict[str, Any] = {}
     tags: list[tuple[str, str]] = []
-    first = position
+    leading, order = position, b""  # where the records end that have their place before all others, and their kinds
     while position < end:
         if position + _RECORD.size > end:
             raise FormatError("header: ends inside a record", position)
@@ -328,22 +347,30 @@ def _parse_records(
         body = data[position + _RECORD.size : position + _RECORD.size + size]
         if position + _RECORD.size + size > end:
             raise FormatError(f"header: record of {size} bytes is longer than the header", position + 1)
+        # One way to write each header: these at the front, in this order, and left out where they go without saying.
+        first = position == leading and kind in _LEADING[_LEADING.index(order[-1:]) + 1 if order else 0 :]
         if kind == b"t":
             tags.append(_parse_tag(body, position))
         elif kind == b"f":
-            # One way to write each header: this record first, and left out when it says 0.
-            first_frame = int.from_bytes(body, "little")
-            if size != 4 or not first_frame or position != first:
+            found["first_frame"] = int.from_bytes(body, "little")
+            if size != 4 or not found["first_frame"] or not first:
                 raise FormatError("header: the first frame is not 4 bytes, 0, or not the first record", position)
         elif kind == b"s":
-            if position != first + bool(first_frame) * (_RECORD.size + 4):
+            if not first:
                 raise FormatError("header: the loudspeakers come behind another record", position)
-            speakers = _parse_speakers(body, position, channels)
+            found["speakers"] = _parse_speakers(body, position, channels)
+        elif kind == b"c" and codec == CODED:
+            if size != TABLES_HASH + _BUDGET or not first:
+                raise FormatError("header: the tables are not 7 bytes, or come behind another record", position)
+            found["tables"] = body[:TABLES_HASH]
+            found["budget"] = int.from_bytes(body[TABLES_HASH:], "little")
         elif not b"a" <= kind <= b"z":
             # Lower-case records may be skipped; all else changes what the file means.
             raise FormatError(f"header: feature {kind.decode('latin-1')!a} is needed and unknown", position)
         position += _RECORD.size + size
-    return first_frame, speakers, tuple(tags)
+        if first:
+            leading, order = position, order + kind
+    return found | {"tags": tuple(tags)}
 
 
 def _parse_speakers(body: bytes, position: int, channels: int) -> int:

@@ -7,45 +7,20 @@ length, so readers can walk, skip and copy chunks whose payload they never unpac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from rvqcodec.container import allocation, bits
-from rvqcodec.container.allocation import Allocation, Limits
+from rvqcodec.container import bits, coders
+from rvqcodec.container.shapes import Shape
+from rvqcodec.errors import FormatError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PLAIN = 0
-"""The codec byte of plain bit packing."""
+    Unpacked: TypeAlias = tuple[NDArray[np.uint16], ...]
 
-
-@dataclass(frozen=True)
-class Shape:
-    """What a payload holds: codes of `code_bits` bits for `frames` frames, as many of each as the allocation says."""
-
-    limits: Limits
-    allocation: Allocation
-    frames: int
-    code_bits: int
-
-    @property
-    def count(self) -> int:
-        """Codes in all."""
-        return self.allocation.total
-
-    def n_q(self) -> NDArray[np.uint8]:
-        """Codes of each frame and coded channel, uint8 [C, T]."""
-        return allocation.n_q(self.limits, self.allocation, self.frames)
-
-    def places(self) -> tuple[NDArray[np.intp], ...]:
-        """Channel, codebook, frame of each code, in the order in which the rule hands them out: arrays [count]."""
-        return allocation.places(self.limits, self.allocation, self.frames)
-
-    def with_total(self, total: int) -> Shape:
-        """The same with at most that many codes: the first of them."""
-        return replace(self, allocation=self.allocation.with_total(total))
+PLAIN, CODED = 0, 1
+"""Codec bytes: of plain bit packing, and of codes that a model's tables make shorter."""
 
 
 class Payload(Protocol):
@@ -57,10 +32,10 @@ class Payload(Protocol):
     def pack(self, codes: Sequence[NDArray[np.uint16]], shape: Shape) -> bytes:
         """The codes as bytes. ValueError for a code that does not fit its bits."""
 
-    def unpack(self, data: bytes, shape: Shape) -> tuple[NDArray[np.uint16], ...]:
-        """The codes in `data`, the inverse of `pack`, K exactly the largest `Shape.n_q`; 0 where a frame has fewer.
+    def unpack(self, payloads: Sequence[tuple[bytes, Shape]]) -> Sequence[Unpacked | FormatError]:
+        """The codes in some chunks' bytes, the inverse of `pack`; a FormatError in place of bytes that it never gives.
 
-        FormatError for bytes that `pack` never gives.
+        K is exactly the largest `Shape.n_q`; 0 stands where a frame has fewer.
         """
 
     def head(self, data: bytes, shape: Shape, total: int) -> bytes:
@@ -70,10 +45,22 @@ class Payload(Protocol):
         """Where in `data` and why it is wrong, as far as that shows without unpacking; else None."""
 
 
+def _coder(shape: Shape) -> coders.Coder:
+    assert shape.coder is not None
+    return coders.coder(shape.coder)
+
+
+def _encoded(codes: Sequence[NDArray[np.uint16]], shape: Shape) -> tuple[bytes, NDArray[np.int64]]:
+    try:
+        return _coder(shape).encode(codes, shape)
+    except ValueError as error:
+        raise FormatError(f"codes cannot be coded: {error}; write them packed (codec {PLAIN})") from None
+
+
 class Plain:
     """Each code in its bits, in the order in which the rule hands codes out: so a prefix is a lower bitrate."""
 
-    def size(self, shape: Shape) -> int | None:
+    def size(self, shape: Shape) -> int:
         return bits.packed_size(shape.code_bits, shape.count)
 
     def pack(self, codes: Sequence[NDArray[np.uint16]], shape: Shape) -> bytes:
@@ -86,11 +73,17 @@ class Plain:
             flat[own] = rows[codebook[own], frame[own]]
         return bits.pack(flat, shape.code_bits)
 
-    def unpack(self, data: bytes, shape: Shape) -> tuple[NDArray[np.uint16], ...]:
+    def unpack(self, payloads: Sequence[tuple[bytes, Shape]]) -> Sequence[Unpacked | FormatError]:
+        return [self._unpacked(data, shape) for data, shape in payloads]
+
+    def _unpacked(self, data: bytes, shape: Shape) -> Unpacked | FormatError:
         import numpy as np
 
         channel, codebook, frame = shape.places()
-        flat = bits.unpack(data, shape.code_bits, shape.count)
+        try:
+            flat = bits.unpack(data, shape.code_bits, shape.count)
+        except FormatError as error:
+            return error
         codes = []
         for c in range(len(shape.limits)):
             own = channel == c
@@ -108,4 +101,54 @@ class Plain:
         return len(data) - 1, "padding bits are not zero"
 
 
-PAYLOADS: dict[int, Payload] = {PLAIN: Plain()}
+class Coded:
+    """Codes as their coder makes them, where that is shorter than packing them; else packed.
+
+    A payload as long as packed codes is packed codes: no codes take more than that.
+    """
+
+    def size(self, shape: Shape) -> int | None:
+        return None
+
+    def pack(self, codes: Sequence[NDArray[np.uint16]], shape: Shape) -> bytes:
+        plain = _PLAIN.pack(codes, shape)
+        if not shape.count:
+            return plain
+        coded, _ = _encoded(codes, shape)
+        return coded if len(coded) < len(plain) else plain
+
+    def unpack(self, payloads: Sequence[tuple[bytes, Shape]]) -> Sequence[Unpacked | FormatError]:
+        coded = [i for i, (data, shape) in enumerate(payloads) if len(data) != _PLAIN.size(shape)]
+        result = list(_PLAIN.unpack([item for i, item in enumerate(payloads) if i not in coded]))
+        if coded:
+            coder = _coder(payloads[coded[0]][1])
+            for i, found in zip(coded, coder.decode([payloads[i] for i in coded]), strict=True):
+                result.insert(i, FormatError(f"payload: {found}") if isinstance(found, ValueError) else found)
+        return result
+
+    def head(self, data: bytes, shape: Shape, total: int) -> bytes:
+        [found] = self.unpack([(data, shape)])
+        if isinstance(found, FormatError):
+            raise found
+        return self.pack(found, shape.with_total(total))
+
+    def fault(self, data: bytes, shape: Shape) -> tuple[int, str] | None:
+        packed = _PLAIN.size(shape)
+        if len(data) == packed:
+            return _PLAIN.fault(data, shape)
+        if len(data) > packed:
+            return 0, f"payload of {len(data)} bytes is longer than the {packed} of packed codes"
+        return None
+
+
+def fitting(codes: Sequence[NDArray[np.uint16]], shape: Shape, size: int) -> int:
+    """The most of these codes, from the first on, that take at most `size` bytes when coded. Raises as `Coded.pack`."""
+    _, sizes = _encoded(codes, shape)
+    step = shape.frames // shape.allocation.columns(shape.frames)
+    coded = int(sizes.searchsorted(size, "right")) - 1  # the sizes rise, those of packed codes too
+    packed = 8 * size // shape.code_bits
+    return max(0, min(max(coded, packed), shape.count)) // step * step
+
+
+_PLAIN = Plain()
+PAYLOADS: dict[int, Payload] = {PLAIN: _PLAIN, CODED: Coded()}

@@ -2,6 +2,7 @@
 left.
 """
 
+import itertools
 import re
 import zlib
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from rvqcodec.container import blocks, chunks
 from rvqcodec.container.blocks import CHUNK, CRC, END, END_SIZE, MARK, Damage, End
 from rvqcodec.container.chunks import MAX_BLOCK, Chunk, RawChunk
 from rvqcodec.container.header import MAX_HEADER, Header, header_size, parse_header
+from rvqcodec.container.payloads import PLAIN
 from rvqcodec.container.source import Readable, Source
 from rvqcodec.errors import FormatError
 
@@ -20,6 +22,9 @@ MAX_DAMAGES = 10_000
 """A salvaging reader gives up after so many Damage records, so that a caller who collects them cannot run out of
 memory.
 """
+
+SIDE_BY_SIDE = 4, 16
+"""Coded chunks that are unpacked at a time: the first time, then."""
 
 _EFFORT, _FALSE_START = 64, 1024
 """False starts may cost a salvaging reader 64 times the bytes it has passed and 16 MiB more, counting what it
@@ -72,8 +77,38 @@ class Reader:
             return header, data
 
     def __iter__(self) -> Iterator[Chunk | Damage]:
-        for item in self.raw():
-            yield item if isinstance(item, Damage) else chunks.unpack_codes(self.header, item)
+        # Coded chunks are unpacked several at a time, which is faster, where nobody waits for the first of them.
+        few, most = SIDE_BY_SIDE if self.header.codec != PLAIN and self.seekable else (1, 1)
+        size = few
+        while True:
+            items, fault = self._some(size)
+            unpacked = iter(chunks.unpack_all(self.header, [item for item in items if isinstance(item, RawChunk)]))
+            for item in items:
+                yield item if isinstance(item, Damage) else self._whole(item, next(unpacked))
+            if fault is not None:
+                raise fault
+            if len(items) < size:
+                return
+            size = most
+
+    def _some(self, size: int) -> tuple[list[RawChunk | Damage], FormatError | None]:
+        """The next items, and the fault at which there are fewer."""
+        items: list[RawChunk | Damage] = []
+        try:
+            items += itertools.islice(self._items, size)
+        except FormatError as error:
+            return items, error
+        return items, None
+
+    def _whole(self, raw: RawChunk, chunk: Chunk | FormatError) -> Chunk | Damage:
+        """A chunk, or what to say where its codes make no sense in spite of its checksum."""
+        if isinstance(chunk, Chunk):
+            return chunk
+        fault = FormatError(f"chunk from frame {raw.start_frame}: {chunk.reason}", raw.position)
+        if not self._salvage:
+            raise fault
+        self._damage()
+        return Damage(start_frame=raw.start_frame, frames=raw.frames, position=raw.position, reason=fault.reason)
 
     def raw(self) -> Iterator[RawChunk | Damage]:
         """As iterating over the reader, but the codes stay packed (their padding bits are checked all
@@ -204,10 +239,7 @@ class Reader:
 
     def _lost(self, up_to: int, fault: FormatError) -> Damage:
         """Records that nothing is known of the frames from here up to another one."""
-        self.damaged = True
-        self._damages += 1
-        if self._damages > MAX_DAMAGES:
-            raise FormatError(f"too many damaged places, over {MAX_DAMAGES:,}", fault.position)
+        self._damage()
         damage = Damage(
             start_frame=self.frames,
             frames=up_to - self.frames,
@@ -216,6 +248,12 @@ class Reader:
         )
         self.frames = up_to
         return damage
+
+    def _damage(self) -> None:
+        self.damaged = True
+        self._damages += 1
+        if self._damages > MAX_DAMAGES:
+            raise FormatError(f"too many damaged places, over {MAX_DAMAGES:,}", self._source.position)
 
     def _trailing(self) -> FormatError:
         return FormatError("bytes follow the end block (files are joined with rvq cat)", self._source.position)

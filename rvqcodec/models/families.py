@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 import numpy.typing as npt
 
 from rvqcodec.container import ModelFacts
+from rvqcodec.container.coders import Coder
 from rvqcodec.errors import WeightsError
 from rvqcodec.models.interface import Card, Model
 
@@ -32,6 +33,9 @@ class Family(Protocol):
 
     def load(self, card: Card, tensors: Mapping[str, npt.NDArray[Any]], device: str) -> Model:
         """The model, ready on "cpu" or "cuda". ValueError, TypeError or RuntimeError for tensors that do not fit."""
+
+    def coder(self, tensors: Mapping[str, npt.NDArray[Any]], *, paired: bool) -> Coder:
+        """Who codes codes by the tables that ship with a model; may lack where none do. ValueError, TypeError."""
 
 
 def family(name: str) -> Family:

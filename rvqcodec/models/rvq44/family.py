@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rvqcodec.models.rvq44.decoder import StreamDecoder
     from rvqcodec.models.rvq44.encoder import StreamEncoder
     from rvqcodec.models.rvq44.engine import Engine
+    from rvqcodec.models.rvq44.payload import PayloadCoder
 
 
 def facts(config: dict[str, Any], model_id: str, weights_hash: bytes) -> ModelFacts:
@@ -40,6 +41,14 @@ def load(card: Card, tensors: Mapping[str, npt.NDArray[Any]], device: str) -> "R
     from rvqcodec.models.rvq44.network.engine import TorchEngine
 
     return Rvq44(TorchEngine.of(config, tensors, device), card.facts)
+
+
+def coder(tensors: Mapping[str, npt.NDArray[Any]], *, paired: bool) -> "PayloadCoder":
+    """Who codes the codes of a file by its tables. ValueError for tensors that are none."""
+    from rvqcodec.models.rvq44.likely import Likely
+    from rvqcodec.models.rvq44.payload import PayloadCoder
+
+    return PayloadCoder(Likely(tensors), paired=paired)
 
 
 class Rvq44:
