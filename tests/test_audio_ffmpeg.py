@@ -100,7 +100,7 @@ def test_without_ffmpeg_the_remedy_is_named(tmp_path, song, rvq: Rvq):
     assert len(lines) == 2
     assert lines[0].startswith(f"rvq: {path}: not audio that rvq reads")
     assert lines[1].startswith(f"rvq: {speex}: Ogg with Speex")
-    assert all("with the program ffmpeg on the PATH rvq reads more formats" in line for line in lines)
+    assert all("install ffmpeg, with which rvq reads more formats, or convert it to WAV" in line for line in lines)
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -505,3 +505,11 @@ def test_opus_whose_head_states_no_rate_or_a_wrong_one(tmp_path, stated, rate):
     (tmp_path / "a").write_bytes(page[:22] + page_checksum(page) + page[26:] + data[end:])
     back, audio = read(tmp_path / "a")
     assert (audio.sample_rate, back.shape[1], told(audio)) == (rate, N * rate // 48000, [])
+
+
+def test_a_size_of_nothing_before_samples_means_to_the_end(tmp_path, made):
+    data = made["WAV"]
+    (tmp_path / "a").write_bytes(patched(data, data.index(b"data") + 4, 0))  # the RIFF size stays right
+    back, audio = read(tmp_path / "a")
+    assert np.array_equal(back, made["16"])
+    assert told(audio) == []

@@ -29,9 +29,10 @@ _DEMUXERS = (
 )
 # How files begin that ffmpeg reads and libsndfile does not: (position, bytes).
 _STARTS = (
-    (4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (0, b"wvpk"), (0, b"MAC "), (0, b"TTA"),
-    (0, b"tBaK"), (0, b"MPCK"), (0, b"MP+"), (0, b"#!AMR"), (0, b"DSD "), (0, b"FLV\1"), (8, b"AVI "),
-    (0, bytes.fromhex("3026b2758e66cf11")), (0, b"\x0b\x77"), (0, b"\xff\xf1"), (0, b"\xff\xf9"), (0, b"ajkg"),
+    (4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (4, b"free"), (4, b"skip"), (0, b"\0\0\1\xba"),
+    (0, b".RMF"), (0, b"\x1aE\xdf\xa3"), (0, b"wvpk"), (0, b"MAC "), (0, b"TTA"), (0, b"tBaK"), (0, b"MPCK"),
+    (0, b"MP+"), (0, b"#!AMR"), (0, b"DSD "), (0, b"FLV\1"), (8, b"AVI "), (0, bytes.fromhex("3026b2758e66cf11")),
+    (0, b"\x0b\x77"), (0, b"\xff\xf1"), (0, b"\xff\xf9"), (0, b"ajkg"),
 )  # fmt: skip
 _KEYS = {"YEAR": "DATE", "ALBUM_ARTIST": "ALBUMARTIST", "TRACK": "TRACKNUMBER", "DISC": "DISCNUMBER"}
 # They describe the input's file and encoder, not the recording.

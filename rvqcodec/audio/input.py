@@ -253,7 +253,7 @@ def _other_source(file: IO[bytes], name: str, size: int, known: UnreadCodecError
             return FfmpegSource(file, name)
         except NoAudioError:
             raise refused from None
-    raise AudioError(f"{refused}; with the program ffmpeg on the PATH rvq reads more formats")
+    raise AudioError(f"{refused}; install ffmpeg, with which rvq reads more formats, or convert it to WAV")
 
 
 def _at(file: IO[bytes], position: int, n: int) -> bytes:

@@ -93,7 +93,7 @@ class PcmSource:
         tail = self._walk(start, data_bytes, held)
         if tail.n_bytes:
             self.losses = []  # what the head misses, this may be
-        if tail.n_bytes and self._head.unsure:
+        if tail.n_bytes and not tail.recording and (self._head.unsure or data_bytes == 0):
             return None
         if tail.n_bytes and self._head.wraps and held - data_bytes >= _WRAP:
             longest = data_bytes + (held - data_bytes) // _WRAP * _WRAP
