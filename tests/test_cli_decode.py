@@ -1,5 +1,6 @@
 """`rvq decode`: exact lengths, rates and channels, kinds of output, parts, fewer codebooks, damage."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -304,9 +305,12 @@ def test_damage_is_refused_with_its_position_and_salvaged_on_request(
     assert f"at byte {position}" in result.err
     assert names_in(tmp_path) == ["bad.rvq"], "nothing half-written"
 
-    result = invoke("decode", "--salvage", bad)
+    os.utime(bad, (981_173_106, 981_173_106))
+    result = invoke("decode", "--salvage", "--preserve-modtime", bad)
     assert result.code == 1
     assert "lost from" in result.err
+    assert f"{bad}: 1 damaged place; the result has silence there" in result.err
+    assert (tmp_path / "bad.wav").stat().st_mtime == 981_173_106
     samples, _ = read_audio(tmp_path / "bad.wav")
     assert samples.shape == whole.shape
     frames = 8  # a chunk of 0.2 s

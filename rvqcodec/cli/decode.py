@@ -10,7 +10,6 @@ from rvqcodec.cli.names import Job, plan
 from rvqcodec.cli.options import Seconds
 from rvqcodec.cli.streams import STREAM, called
 from rvqcodec.cli.text import clock, cut_line
-from rvqcodec.errors import RvqError
 from rvqcodec.types import Progress
 
 
@@ -134,7 +133,8 @@ def decode(
         for damage in report.losses:
             streams.say(f"{called(job.source)}: {damage}")
         if report.losses:
-            raise RvqError(f"{len(report.losses)} damaged places; the result has silence there")
+            places = f"{len(report.losses)} damaged place{'s' * (len(report.losses) > 1)}"
+            batch.fail(f"{called(job.source)}: {places}; the result has silence there")
         return clock(report.seconds)
 
     run_jobs(

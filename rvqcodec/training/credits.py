@@ -11,7 +11,7 @@ HEAD = """# Credits
 
 The weights in this folder were trained on recordings from these public repositories, all under free licences. Thanks to
 everyone who recorded, played, spoke and shared. Made from the corpus' `MANIFEST.tsv` by
-`rvq train credits MANIFEST.tsv -o weights/CREDITS.md`.
+`rvq train credits MANIFEST.tsv -f -o weights/CREDITS.md`.
 """
 
 
