@@ -55,9 +55,10 @@ def noise(n: int, channels: int = 1, *, seed: int = 0) -> NDArray[np.float32]:
     return (rng.normal(0, 1, (channels, n)) * level).astype(np.float32)
 
 
-def make(name: str, folder: Path, *, seed: int = 0) -> Any:
-    """Write the folder of a variant; gives the model of transformers."""
+def make(name: str, folder: Path, *, seed: int = 0, **other: Any) -> Any:
+    """Write the folder of a variant, with other settings if there are some; gives the model of transformers."""
     kind, settings = VARIANTS[name]
+    settings = settings | other
     torch.manual_seed(seed)
     config = getattr(transformers, f"{kind}Config")(**settings)
     model = getattr(transformers, f"{kind}Model")(config).eval()
