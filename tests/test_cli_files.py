@@ -220,6 +220,18 @@ def test_what_makes_no_sense_is_told(
     assert names_in(tmp_path) == ["other.rvq", "song.rvq"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["trim SONG -q 2", "cut SONG", "cat SONG", "pack SONG", "tokens encode SONG", "tokens decode SONG", "encode SONG",
+     "decode SONG", "report SONG", "compare SONG SONG --plot", "roundtrip SONG --out"],
+)  # fmt: skip
+def test_an_empty_name_of_a_result_is_not_stdout(invoke: Run, song: Path, line: str) -> None:
+    """As of a shell's variable that is not set."""
+    option = () if "--" in line else ("-o",)
+    result = invoke(*line.replace("SONG", str(song)).split(), *option, "")
+    assert (result.code, result.out, "name of the result is empty" in result.err) == (2, "", True)
+
+
 def test_trim_says_when_there_is_nothing_to_drop(invoke: Run, song: Path, tmp_path: Path) -> None:
     result = invoke("trim", song, "-b", "12k", "-o", tmp_path / "same.rvq")
     assert result.code == 0

@@ -51,7 +51,7 @@ def compare(
     """
     if reference == other == streams.STREAM:
         raise click.UsageError("only one of REFERENCE and OTHER can be - (stdin)")
-    if plot:
+    if plot is not None:
         from rvqcodec.report.plot import require_matplotlib
 
         if result_name(plot) == streams.STREAM:

@@ -89,7 +89,7 @@ def plan(
 def result_name(output: str) -> str:
     """-o as we call it: /dev/stdout, and whatever else is descriptor 1, is stdout like "-"."""
     if not output:
-        raise click.UsageError("-o is empty; name a file, or - for stdout")
+        raise click.UsageError("the name of the result is empty; name a file, or - for stdout")
     return STREAM if files.descriptor_of(output) == 1 else output
 
 

@@ -45,7 +45,7 @@ def pack(
     batch = Batch(quiet=quiet)
     work = plan(
         inputs,
-        output or STREAM,
+        STREAM if output is None else output,
         ending=".rvq",
         accepts={".rvq"},
         recursive=recursive,

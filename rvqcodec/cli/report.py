@@ -24,7 +24,7 @@ def report(run: str, output: str | None, title: str | None, codecs: str, force: 
     audio and pictures itself and opens from disk, without a network. Needs: pip install 'rvqcodec[plot]'.
     """
     source = Path(run)
-    target = result_name(output or str(source.with_suffix(".html")))
+    target = result_name(str(source.with_suffix(".html")) if output is None else output)
     job = Job(run, target)
     check_job(job, force=force)
     from rvqcodec.report.page import make_page

@@ -10,7 +10,7 @@ import click
 from rvqcodec.cli import options, streams
 from rvqcodec.cli.compare import judged_metrics
 from rvqcodec.cli.errors import Batch, guarded
-from rvqcodec.cli.names import check_target
+from rvqcodec.cli.names import check_target, result_name
 from rvqcodec.cli.progress import Bar
 from rvqcodec.files import is_special, temporary_folder
 from rvqcodec.texts import printable, valid
@@ -63,8 +63,8 @@ def roundtrip(
     asked = sorted({options.possible_bitrate(text, model) for text in bitrate.split(",")}) if bitrate else None
     if source == streams.STREAM or is_special(source):
         raise AudioError(f"{streams.called(source)} can be read only once; save it to a file first")
-    if out:
-        if out == streams.STREAM or is_special(out):
+    if out is not None:
+        if result_name(out) == streams.STREAM or is_special(out):
             raise click.UsageError("--out keeps audio in a folder beside RUN.json; name a file")
         check_target(out, source, force=force)
     from rvqcodec.report.recording import read_recording

@@ -57,7 +57,7 @@ def trim(
         raise click.UsageError("several inputs need -o FOLDER")
     work = plan(
         inputs,
-        output or STREAM,
+        STREAM if output is None else output,
         ending=".rvq",
         accepts={".rvq"},
         recursive=recursive,
