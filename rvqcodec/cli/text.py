@@ -23,14 +23,15 @@ def as_text(description: Description) -> list[str]:
         ("model", f"{h.model_id}, weights {h.weights_hash.hex()}"),
         ("audio", f"{clock(d.seconds)} ({d.n_samples:,} samples), {h.sample_rate:,} Hz, {layout}{coded}"),
         ("codebooks", f"{h.total_n_q} of {h.code_bits} bits, {d.frame_rate:g} frames/s: {_shares(d)}"),
+        ("coding", _coding(h)),
         ("bitrate", f"{format_kbps(d.payload_bitrate)} codes, {format_kbps(d.total_bitrate)} in all"
                     f" ({_overhead(d):.2f} % of it container)"),
         ("size", f"{d.total_bytes:,} bytes, 1/{d.ratio:.0f} of 16-bit PCM"),
         ("chunks", f"{d.n_chunks:,} of up to {longest}"),
     ]  # fmt: skip
     if not d.n_samples:
-        rows[3] = ("bitrate", f"{format_kbps(d.nominal_bitrate)} at most; there is no audio")
-        rows[4] = ("size", f"{d.total_bytes:,} bytes")
+        rows[4] = ("bitrate", f"{format_kbps(d.nominal_bitrate)} at most; there is no audio")
+        rows[5] = ("size", f"{d.total_bytes:,} bytes")
     if h.first_frame:
         rows.append(("part", f"of a longer recording, from its frame {h.first_frame:,} on"))
     rows += [("tag", f"{key}={value}") for key, value in h.tags]
@@ -63,6 +64,13 @@ def cut_line(report: "DecodeReport") -> str:
     """How many samples of a decoded recording were cut at full scale."""
     share = 100 * report.clipped / max(1, report.n_samples * report.channels)
     return f"{report.clipped:,} samples ({share:.2g} %) over full scale were cut, by {report.over:.1f} dB at most"
+
+
+def _coding(header: Header) -> str:
+    if not header.tables:
+        return "codes packed as they are"
+    filled = f", chunks filled up to {format_kbps(header.budget)}" if header.budget else ""
+    return f"codes coded by the model's tables {header.tables.hex()}{filled}"
 
 
 def _shares(d: Description) -> str:

@@ -48,8 +48,8 @@ class Description:
 
     @property
     def nominal_bitrate(self) -> float:
-        """Bits per second of the payload when every frame has all codebooks that the header allows."""
-        return float(self.header.total_n_q * self.header.facts.codebook_rate)
+        """Bits per second that payloads are filled up to, or take when every frame has all codebooks of the header."""
+        return self.header.budget or float(self.header.total_n_q * self.header.facts.codebook_rate)
 
     @property
     def payload_bitrate(self) -> float:
@@ -121,6 +121,9 @@ def as_dict(description: Description) -> dict[str, Any]:
         "pre_skip": h.pre_skip,
         "first_frame": h.first_frame,
         "frames": d.frames,
+        "codec": h.codec,
+        "tables": h.tables.hex(),
+        "budget": h.budget,
         "code_bits": h.code_bits,
         "codebooks": h.total_n_q,
         "codebooks_first": [first for first, _ in h.limits],
