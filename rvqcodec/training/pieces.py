@@ -122,7 +122,7 @@ def _tree(source: Path) -> list[Path]:
         raise error
 
     found = [source]
-    for root, folders, names in os.walk(source, onerror=fail):
+    for root, folders, names in os.walk(source, onerror=fail) if source.is_dir() else ():
         found += (Path(root, name) for name in (*folders, *names))
     for path in found:
         if path.is_symlink() and path.is_dir():
