@@ -2,10 +2,8 @@
 
 import contextlib
 import errno
-import hashlib
 import os
 import re
-import secrets
 import stat
 import threading
 from collections.abc import Iterator
@@ -66,7 +64,7 @@ class Replacement:
 
     def _create(self) -> Path:
         while True:
-            path = self.target.parent / f"{_stem(self.target)}{secrets.token_hex(4)}{SUFFIX}"
+            path = self.target.parent / f"{_stem(self.target)}{os.urandom(4).hex()}{SUFFIX}"
             try:
                 descriptor = self._make(path)
             except FileExistsError:
@@ -132,7 +130,7 @@ def temporary_folder() -> contextlib.AbstractContextManager[Path]:
     """A folder somewhere for as long as the block lasts."""
     import tempfile
 
-    return folder_for_now(Path(tempfile.gettempdir(), f"rvq-{secrets.token_hex(8)}"))
+    return folder_for_now(Path(tempfile.gettempdir(), f"rvq-{os.urandom(8).hex()}"))
 
 
 @contextlib.contextmanager
@@ -161,7 +159,7 @@ def remove_unfinished() -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        import shutil  # here: most runs start without it
+        import shutil
 
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -232,6 +230,8 @@ def _stem(target: Path) -> str:
     """Start of the temporary names of a target: hidden, and short enough for every file system."""
     name = target.name
     if len(os.fsencode(name)) > 200:
+        import hashlib  # here and below: every command starts with this file
+
         name = name[:40] + hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
     return f".{name}."
 

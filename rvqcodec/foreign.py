@@ -1,7 +1,6 @@
 """Keeps what foreign libraries print on stderr to ourselves: mpg123 writes lines there that name no file."""
 
 import os
-import tempfile
 import threading
 from types import TracebackType
 from typing import IO
@@ -32,6 +31,8 @@ class Unheard:
         LOCK.acquire()
         try:
             if self._kept is None:
+                import tempfile  # here: every command starts with this file
+
                 self._kept = tempfile.TemporaryFile(prefix="rvq-")
             try:
                 self._stderr = os.dup(2)

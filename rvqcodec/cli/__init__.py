@@ -1,6 +1,5 @@
 """The `rvq` command: a click group whose verbs are imported only when they run."""
 
-import difflib
 import importlib
 import os
 from typing import Any
@@ -57,6 +56,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in VERBS and not name.startswith("-"):
+            import difflib
+
             close = difflib.get_close_matches(name, VERBS, n=1)
             if not close and os.path.exists(name):
                 close = ["decode" if name.endswith(".rvq") else "encode"]

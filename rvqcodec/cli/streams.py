@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import os
 import sys
 from typing import Any, BinaryIO
@@ -34,6 +33,8 @@ def show(*lines: str) -> None:
 
 def show_json(value: Any, *, indent: int | None = None) -> None:
     """A value as JSON on stdout; a name with bytes that are no UTF-8 becomes valid text."""
+    import json
+
     _print(json.dumps(_valid(value), indent=indent))
 
 

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
 import numpy.typing as npt
@@ -42,6 +41,8 @@ def family(name: str) -> Family:
     """A family by name. WeightsError for one that is not installed."""
     module = FAMILIES.get(name)
     if module is None:
+        from importlib.metadata import entry_points  # here: it costs more than all else of a command's start
+
         module = next((point.module for point in entry_points(group=ENTRY_POINTS, name=name)), None)
     if module is None:
         raise WeightsError(f"models of family {name!r} are unknown; known are {', '.join(FAMILIES)}")
