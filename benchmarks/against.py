@@ -69,9 +69,11 @@ def compare(name: str, folder: Path, seconds: float, repeats: int) -> dict[str, 
                     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *_path()])}
                     source, target = _files(work, clip, side, folder)
                     command = [machine.python(), "-m", "rvqcodec", work, source, "-f", "--quiet", "-o", target]
-                    runs[side].append(machine.run([*command, "--device", "cpu"], environment=environment))
+                    runs[side].append(
+                        machine.run([*command, "--device", "cpu"], environment=environment, folder=folder)
+                    )
                     inner = [machine.python(), "-c", IN_PROCESS, work, source, target]
-                    times[side].append(_printed(inner, {**environment, "OMP_NUM_THREADS": "1"}))
+                    times[side].append(_printed(inner, {**environment, "OMP_NUM_THREADS": "1"}, folder))
             best = {side: machine.fastest(own) for side, own in runs.items()}
             found[title] = {side: asdict(used) | {"in process": min(times[side])} for side, used in best.items()}
             rows.append(_row(title, best["now"], best["then"]))
@@ -97,8 +99,8 @@ def _row(title: str, now: machine.Usage, then: machine.Usage) -> list[str]:
     return [*row, *("-" if used.peak_mib is None else f"{used.peak_mib:.0f}" for used in (now, then))]
 
 
-def _printed(command: Sequence[str], environment: dict[str, str]) -> float:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+def _printed(command: Sequence[str], environment: dict[str, str], folder: Path) -> float:
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 

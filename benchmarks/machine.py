@@ -39,7 +39,11 @@ def cores() -> int:
 
 
 def run(
-    command: Sequence[str | Path], feed: Iterable[bytes] | None = None, *, environment: dict[str, str] | None = None
+    command: Sequence[str | Path],
+    feed: Iterable[bytes] | None = None,
+    *,
+    environment: dict[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Usage:
     """Run a command to its end, its stdin fed with `feed`, its stdout thrown away; RuntimeError if it fails."""
     start, cpu = time.perf_counter(), _children()
@@ -49,6 +53,7 @@ def run(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=environment,
+        cwd=folder,
     )
     peaks: list[float] = []
     watch = threading.Thread(target=_watch, args=(child, peaks))

@@ -11,6 +11,8 @@ from rvqcodec.models.rvq44.scales import Scales, by_sub_frame
 from rvqcodec.models.rvq44.tables import Doubles, Floats
 from rvqcodec.types import Codes
 
+TOGETHER = 8  # codebooks whose entries are multiplied at once
+
 
 class Quantizer:
     """Sums of codebook entries."""
@@ -24,14 +26,25 @@ class Quantizer:
 
     def decode(self, codes: Codes, n_q: Counts) -> Floats:
         """codes [K, T], n_q [T] (how many of them count in each frame) -> [T, L]."""
-        width = sum(self._dims[: len(codes)])
-        entries = np.zeros((codes.shape[1], width), np.float32)
+        found = np.zeros((codes.shape[1], self._outward.shape[1]), np.float32)
+        codes, at = codes[: len(self._dims)], 0
+        for first in range(0, len(codes), TOGETHER):
+            frames = np.flatnonzero(n_q > first)  # few have as many codes as the most
+            books = range(first, min(first + TOGETHER, len(codes)))
+            width = sum(self._dims[k] for k in books)
+            if len(frames):
+                found[frames] += self._entries_of(books, codes[:, frames], n_q[frames]) @ self._outward[at : at + width]
+            at += width
+        return found
+
+    def _entries_of(self, books: range, codes: Codes, n_q: Counts) -> Floats:
+        """The entries of some codebooks side by side [T, dims], zeros where a frame has no code."""
+        found = np.zeros((len(n_q), sum(self._dims[k] for k in books)), np.float32)
         at = 0
-        for k, (chosen, table, dim) in enumerate(zip(codes, self._entries, self._dims, strict=False)):
+        for k in books:
             kept = n_q > k
-            entries[kept, at : at + dim] = table[chosen[kept]]
-            at += dim
-        found: Floats = entries @ self._outward[:width]
+            found[kept, at : at + self._dims[k]] = self._entries[k][codes[k, kept]]
+            at += self._dims[k]
         return found
 
 
