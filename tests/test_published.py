@@ -22,7 +22,7 @@ from rvqcodec.models.published.stream import Published
 
 Codes = NDArray[np.uint16]
 TOLERANCE = 1e-4  # of sound, of its peak where that is over full scale
-DIFFERING = 1e-3  # of codes, where rounding decides between two entries that are equally near
+DIFFERING = 1e-5  # of codes, where rounding decides between two entries that are equally near
 SECONDS = 5
 
 
