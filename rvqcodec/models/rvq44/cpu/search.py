@@ -61,6 +61,7 @@ class Search:
         self.dims = weights.dims(name)
         self._weights, self._name = weights, name
         self._stages: dict[int, Stage] = {}
+        self._outs: dict[int, Floats] = {}
 
     def stage(self, k: int) -> Stage:
         """Of codebook k; made when it is first needed, for few may be wanted."""
@@ -72,7 +73,7 @@ class Search:
     def _made(self, k: int) -> Stage:
         into, entries = self._tensor(k, "project_in.weight"), self._tensor(k, "entries")
         first = max(0, k - self.ahead)  # codebooks before it are decided
-        couplings = [-(into @ self._tensor(j, "project_out.weight")) for j in range(k)]
+        couplings = [-(into @ self._out(j)) for j in range(k)]
         squares = entries**2
         distances = entries if self.weigh else np.concatenate([-2 * entries, squares.sum(1, keepdims=True)], 1)
         return Stage(
@@ -82,6 +83,13 @@ class Search:
             distances,
             squares if self.weigh else None,
         )
+
+    def _out(self, k: int) -> Floats:
+        """What entries of codebook k become [L, dim]: every later stage asks for it."""
+        found = self._outs.get(k)
+        if found is None:
+            found = self._outs[k] = self._tensor(k, "project_out.weight")
+        return found
 
     def _tensor(self, k: int, part: str) -> Floats:
         return self._weights[f"{self._name}.codebooks.{k}.{part}"]
