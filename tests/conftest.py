@@ -21,8 +21,13 @@ RVQ = (sys.executable, "-c", "from rvqcodec.cli import main; main(prog_name='rvq
 os.environ["RVQ_MODELS"] = str(ROOT / ".no-models")  # those of the user who runs the tests are not under test
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: children would ignore Ctrl-C too
+# Whoever starts the tests in the background, or with nohup, has signals ignored; children would ignore them too. Those
+# that have a handler here begin as usual in children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+for name in ("SIGHUP", "SIGQUIT"):
+    if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
+        signal.signal(getattr(signal, name), lambda number, frame: None)
 
 Rvq = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
