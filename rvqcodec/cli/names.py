@@ -86,6 +86,23 @@ def plan(
     return jobs
 
 
+def plan_edits(
+    inputs: Sequence[str], output: str | None, *, recursive: bool, skip_existing: bool, batch: Batch
+) -> list[Job]:
+    """As `plan`, of .rvq files to .rvq files: the result of a single one goes to stdout unless `output` says else."""
+    if output is None and len(inputs) > 1:
+        raise click.UsageError("several inputs need -o FOLDER")
+    return plan(
+        inputs,
+        STREAM if output is None else output,
+        ending=".rvq",
+        accepts={".rvq"},
+        recursive=recursive,
+        skip_existing=skip_existing,
+        batch=batch,
+    )
+
+
 def result_name(output: str) -> str:
     """-o as we call it: /dev/stdout, and whatever else is descriptor 1, is stdout like "-"."""
     if not output:

@@ -5,9 +5,8 @@ import click
 from rvqcodec.cli import options
 from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.jobs import run_jobs
-from rvqcodec.cli.names import Job, plan
+from rvqcodec.cli.names import Job, plan_edits
 from rvqcodec.cli.pipes import reading, writing
-from rvqcodec.cli.streams import STREAM
 from rvqcodec.codes import filling
 from rvqcodec.codes.edit import pack as pack_file
 from rvqcodec.container import Header, Reader
@@ -40,18 +39,8 @@ def pack(
     The codes stay the same, so do tokens and sound. rvq encode does it by itself, unless it is told --plain. INPUT may
     be - for stdin. Several inputs go to a folder (-o FOLDER).
     """
-    if output is None and len(inputs) > 1:
-        raise click.UsageError("several inputs need -o FOLDER")
     batch = Batch(quiet=quiet)
-    work = plan(
-        inputs,
-        STREAM if output is None else output,
-        ending=".rvq",
-        accepts={".rvq"},
-        recursive=recursive,
-        skip_existing=skip_existing,
-        batch=batch,
-    )
+    work = plan_edits(inputs, output, recursive=recursive, skip_existing=skip_existing, batch=batch)
 
     def run(job: Job, progress: Progress) -> str:
         with reading(job.source) as file:

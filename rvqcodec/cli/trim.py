@@ -5,9 +5,9 @@ import click
 from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.jobs import run_jobs
-from rvqcodec.cli.names import Job, plan
+from rvqcodec.cli.names import Job, plan_edits
 from rvqcodec.cli.pipes import reading, writing
-from rvqcodec.cli.streams import STREAM, called
+from rvqcodec.cli.streams import called
 from rvqcodec.codes import bitrate as bitrates
 from rvqcodec.codes.bitrate import format_kbps
 from rvqcodec.codes.edit import trim as trim_file
@@ -53,17 +53,7 @@ def trim(
         raise click.UsageError("give the new bitrate with -b, or codebooks with -q")
     bits = None if bitrate is None else bitrates.parse_bitrate(bitrate)
     batch = Batch(quiet=quiet)
-    if output is None and len(inputs) > 1:
-        raise click.UsageError("several inputs need -o FOLDER")
-    work = plan(
-        inputs,
-        STREAM if output is None else output,
-        ending=".rvq",
-        accepts={".rvq"},
-        recursive=recursive,
-        skip_existing=skip_existing,
-        batch=batch,
-    )
+    work = plan_edits(inputs, output, recursive=recursive, skip_existing=skip_existing, batch=batch)
 
     def run(job: Job, progress: Progress) -> str:
         with reading(job.source) as file:

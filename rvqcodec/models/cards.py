@@ -80,8 +80,13 @@ def _users() -> list[Card | WeightsError]:
 
 def facts_of(header: Header) -> ModelFacts:
     """The facts of the model that a file was made with: its own where it is installed, else what the file says."""
-    same = (c for c in available() if (c.model_id, c.weights_hash) == (header.model_id, header.weights_hash))
-    return next((card.facts for card in same), header.facts)
+    card = of_bitstream(header.model_id, header.weights_hash)
+    return card.facts if card else header.facts
+
+
+def of_bitstream(model_id: str, weights_hash: bytes) -> Card | None:
+    """The newest decoder of what a file's header names; None where it is not installed."""
+    return next((c for c in available() if (c.model_id, c.weights_hash) == (model_id, weights_hash)), None)
 
 
 def find(name: str | None = None, *, bitstream: bytes | None = None) -> Card:

@@ -40,11 +40,9 @@ def tables_of(card: Card) -> Tables | None:
 
 def tables_hash(model_id: str, weights_hash: bytes) -> bytes:
     """What the header of a file says whose codes are coded; empty where the model has no tables: codes are packed."""
-    for card in cards.available():
-        if (card.model_id, card.weights_hash) == (model_id, weights_hash):
-            found = tables_of(card)
-            return found.hash if found else b""
-    return b""
+    card = cards.of_bitstream(model_id, weights_hash)
+    found = tables_of(card) if card else None
+    return found.hash if found else b""
 
 
 @functools.lru_cache(maxsize=8)

@@ -10,8 +10,8 @@ from rvqcodec.container import ModelFacts
 from rvqcodec.models.interface import Card
 from rvqcodec.models.published import checkpoint, config
 from rvqcodec.models.published.config import bitstream
-from rvqcodec.models.published.layers import Layer, stream_of
 from rvqcodec.models.published.stream import Published
+from rvqcodec.models.published.wrapped import Wrapped, summed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,27 +47,14 @@ def check(fields: dict[str, Any]) -> None:
 
 def load(card: Card, tensors: Mapping[str, npt.NDArray[Any]], device: str) -> Published:
     """The model of a card. ValueError, TypeError or RuntimeError for tensors that do not fit."""
-    return Published(Network(checkpoint.network("dac", card.config, tensors, device)), card.facts)
+    model = checkpoint.network("dac", card.config, tensors, device)
+    return Published(Network(model, model.config.hidden_size), card.facts)
 
 
-class Network:
+class Network(Wrapped):
     """`stream.Network` of a DacModel."""
 
     fills = True  # as its feature extractor does: the network drops what is no whole frame
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self.width = model.config.hidden_size
-
-    @property
-    def device(self) -> Any:
-        return self._model.device
-
-    def analysis(self) -> Layer:
-        return stream_of(self._model.encoder)
-
-    def synthesis(self) -> Layer:
-        return stream_of(self._model.decoder)
 
     def quantize(self, latents: "Tensor", n_q: int) -> "Tensor":
         return self._model.quantizer(latents, n_q)[1]  # type: ignore[no-any-return]
@@ -78,4 +65,4 @@ class Network:
             quantizers[k].out_proj(quantizers[k].codebook(codes[:, k]).transpose(1, 2)) * used[:, k]
             for k in range(codes.shape[1])
         ]
-        return sum(parts[1:], start=parts[0])  # type: ignore[no-any-return]
+        return summed(parts)

@@ -10,8 +10,8 @@ from rvqcodec.container import ModelFacts
 from rvqcodec.models.interface import Card
 from rvqcodec.models.published import checkpoint, config
 from rvqcodec.models.published.config import bitstream
-from rvqcodec.models.published.layers import Layer, stream_of
 from rvqcodec.models.published.stream import Published
+from rvqcodec.models.published.wrapped import Wrapped, summed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,27 +64,12 @@ def check(fields: dict[str, Any]) -> None:
 def load(card: Card, tensors: Mapping[str, npt.NDArray[Any]], device: str) -> Published:
     """The model of a card. ValueError, TypeError or RuntimeError for tensors that do not fit."""
     check(card.config)
-    return Published(Network(checkpoint.network("encodec", card.config, tensors, device)), card.facts)
+    model = checkpoint.network("encodec", card.config, tensors, device)
+    return Published(Network(model, model.config.codebook_dim), card.facts)
 
 
-class Network:
+class Network(Wrapped):
     """`stream.Network` of an EncodecModel."""
-
-    fills = False
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self.width = model.config.codebook_dim
-
-    @property
-    def device(self) -> Any:
-        return self._model.device
-
-    def analysis(self) -> Layer:
-        return stream_of(self._model.encoder)
-
-    def synthesis(self) -> Layer:
-        return stream_of(self._model.decoder)
 
     def quantize(self, latents: "Tensor", n_q: int) -> "Tensor":
         import torch
@@ -98,4 +83,4 @@ class Network:
     def dequantize(self, codes: "Tensor", used: "Tensor") -> "Tensor":
         layers = self._model.quantizer.layers
         parts = [layers[k].decode(codes[:, k]) * used[:, k] for k in range(codes.shape[1])]
-        return sum(parts[1:], start=parts[0])  # type: ignore[no-any-return]
+        return summed(parts)

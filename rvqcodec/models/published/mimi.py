@@ -10,8 +10,8 @@ from rvqcodec.container import ModelFacts
 from rvqcodec.models.interface import Card
 from rvqcodec.models.published import checkpoint, config
 from rvqcodec.models.published.config import bitstream
-from rvqcodec.models.published.layers import Layer, stream_of
 from rvqcodec.models.published.stream import Published
+from rvqcodec.models.published.wrapped import Wrapped, summed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,27 +58,12 @@ def check(fields: dict[str, Any]) -> None:
 def load(card: Card, tensors: Mapping[str, npt.NDArray[Any]], device: str) -> Published:
     """The model of a card. ValueError, TypeError or RuntimeError for tensors that do not fit."""
     check(card.config)
-    return Published(Network(checkpoint.network("mimi", card.config, tensors, device)), card.facts)
+    model = checkpoint.network("mimi", card.config, tensors, device)
+    return Published(Network(model, model.config.hidden_size), card.facts)
 
 
-class Network:
+class Network(Wrapped):
     """`stream.Network` of a MimiModel."""
-
-    fills = False
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self.width = model.config.hidden_size
-
-    @property
-    def device(self) -> Any:
-        return self._model.device
-
-    def analysis(self) -> Layer:
-        return stream_of(self._model.encoder)
-
-    def synthesis(self) -> Layer:
-        return stream_of(self._model.decoder)
 
     def quantize(self, latents: "Tensor", n_q: int) -> "Tensor":
         return self._model.quantizer.encode(latents, n_q).transpose(0, 1)  # type: ignore[no-any-return]
@@ -90,8 +75,8 @@ class Network:
         for half, begin, end in zip(halves, (0, 1), (1, codes.shape[1]), strict=True):
             if begin < end:
                 parts = [half.layers[k - begin].decode(codes[:, k]) * used[:, k] for k in range(begin, end)]
-                found = sum(parts[1:], start=parts[0])
+                found = summed(parts)
                 found = found if half.output_proj is None else half.output_proj(found)
                 latents = found if latents is None else latents + found
         assert latents is not None  # there always is a first codebook
-        return latents  # type: ignore[no-any-return]
+        return latents

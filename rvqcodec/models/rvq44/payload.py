@@ -62,17 +62,15 @@ class PayloadCoder:
 
     def decode(self, payloads: Sequence[tuple[bytes, Shape]]) -> list[tuple[Codes, ...] | ValueError]:
         """As `Coder.decode`."""
-        done: list[tuple[Codes, ...] | ValueError] = []
-        orders: dict[int, _Order] = {}
-        for i, (_, shape) in enumerate(payloads):
-            done.append(ValueError())
+        done: dict[int, tuple[Codes, ...] | ValueError] = {}
+        parts: list[tuple[int, bytes, _Order]] = []
+        for i, (data, shape) in enumerate(payloads):
             try:
-                orders[i] = self._order(shape)
+                parts.append((i, data, self._order(shape)))
             except ValueError as error:
                 done[i] = error
-        for i, found in _SideBySide(self, self._likely, [(i, payloads[i][0], orders[i]) for i in orders]).run():
-            done[i] = found
-        return done
+        done.update(_SideBySide(self, self._likely, parts).run())
+        return [done[i] for i in range(len(payloads))]
 
     def cumulative(self, table: int, of: int) -> Cumulative:
         """Frequencies, added up, of row `of` of a table: a chain's after code `of`, else of codebook `of`."""
