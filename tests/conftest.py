@@ -1,12 +1,11 @@
 """Fixtures for all tests: made-up signals, and `rvq` run in this process or in one of its own."""
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -132,19 +131,6 @@ def needs(*programs: str) -> pytest.MarkDecorator:
     """Skips a test, saying so, where one of these programs is missing."""
     missing = [p for p in programs if shutil.which(p) is None]
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
-
-
-@contextlib.contextmanager
-def use_threads(count: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Within it the codec takes so many cores for there."""
-    from rvqcodec.models import threads
-
-    with monkeypatch.context() as changed:
-        changed.setattr(threads, "cores", lambda: count)
-        changed.setattr(threads, "_pool", None)
-        yield
-        if threads._pool is not None:
-            threads._pool.shutdown()
 
 
 def names_in(folder: Path) -> Sequence[str]:

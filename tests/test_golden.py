@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import use_threads
+from cores import use_threads
 from numpy.typing import NDArray
 
 from rvqcodec.models import cards, loading

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ENVIRONMENT, ROOT, use_threads
+from conftest import ENVIRONMENT, ROOT
+from cores import use_threads
 
 from rvqcodec.models import threads
 

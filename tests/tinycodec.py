@@ -16,7 +16,7 @@ from rvqcodec.models.rvq44.network.coders import Found, Searched, Trained
 from rvqcodec.models.rvq44.network.layers import Block
 from rvqcodec.models.rvq44.network.parts import Encoded
 from rvqcodec.models.rvq44.network.quantize import Quantized
-from rvqcodec.training.from_data import made_onsets
+from rvqcodec.training.onset_shapes import made_attacks, shapes_in
 
 CONFIG = replace(
     NEW,
@@ -71,7 +71,7 @@ def set_codebooks(network: Network) -> None:
             encoded = codebook.project_in(residual)
             codebook.entries.copy_(encoded[torch.randperm(len(encoded))[: config.codebook_size]])
             residual = residual - codebook.lookup(codebook.nearest(encoded))
-    attacks = made_onsets(network, 50 * config.codebook_size)
+    attacks = shapes_in(network, made_attacks(network, 402 * config.sub_frame, 8, np.random.default_rng(98)))
     network.onset.entries.copy_(attacks[torch.randperm(len(attacks))[: config.codebook_size]])
 
 

@@ -34,7 +34,7 @@ class Mix:
     quietest: float = -16.0
     loudest: float = 3.0
     voice_over: float = 0.15
-    synthetic: float = 0.12
+    synthetic: float = 0.2
 
 
 def held_out(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,14 +10,13 @@ from rvqcodec.models.rvq44.network import Network, search
 from rvqcodec.models.rvq44.network.coders import Searched
 from rvqcodec.models.rvq44.network.envelope import on_steps
 from rvqcodec.models.rvq44.network.quantize import LatentQuantizer
-from rvqcodec.models.rvq44.onsets import LOUDEST, QUIETEST
+from rvqcodec.training.onset_shapes import start_onsets
 
 ROUNDS = 8
 CHUNK = 16384  # vectors that are worked on at once
 ROWS = 1024  # ... that are compared with all entries at once: the distances stay in the cache
 REMAINDER_WEIGHT = 0.2  # importance of the envelope remainders beside the coefficients
 REFIT_FRAMES, REFIT_ROUNDS, REFIT_SWEEPS = 300_000, 4, 3
-MADE_ONSETS, ONSET_ROUNDS = 12_000, 10
 PRIOR = 20  # frames that an entry's old place counts for
 
 
@@ -144,40 +142,6 @@ def refit(quantizer: LatentQuantizer, latent: Tensor, step: float) -> None:
     for stage in quantizer.stages:
         stage.entries.copy_(on_steps(stage.entries, step))
         stage.total.copy_(stage.entries * stage.usage[:, None])
-
-
-@torch.no_grad()
-def start_onsets(network: Network, crops: Callable[[int], Tensor], count: int) -> None:
-    """Set the shapes of onsets from those of `count` batches of crops and from made ones, by k-means."""
-    onset, coder, found = network.onset, Searched(network.quantizers), []
-    for i in range(count):
-        shape = network.shapes([crops(i)], coder)[0]
-        flags = onset.flags(network.levels(shape.envelope.codes))
-        powers = onset.powers(network.inverse(onset.treble(shape.coefficients)))
-        found.append(onset.shape(powers, onset.reference(network.amplitude(shape.quantized)))[flags])
-    vectors = torch.cat([*found, made_onsets(network, MADE_ONSETS)])
-    entries = vectors[torch.randperm(len(vectors), device=vectors.device)[: len(onset.entries)]].clone()
-    weight = onset.weights(vectors)
-    for _ in range(ONSET_ROUNDS):
-        onset.entries[: len(entries)] = entries
-        index = torch.cat([onset.encode(part) for part in vectors.split(ROWS)])
-        number = torch.zeros_like(onset.entries).index_add_(0, index, weight)
-        total = torch.zeros_like(onset.entries).index_add_(0, index, vectors * weight)
-        entries = torch.where(number > 0, total / number.clamp_min(1e-9), onset.entries)
-    onset.entries.copy_(entries.half())
-
-
-def made_onsets(network: Network, count: int) -> Tensor:
-    """[count, slots]: shapes of attacks that decay, at any place in a frame, for there are few in recordings."""
-    c, rng = network.config, np.random.default_rng(3)
-    t, shapes = np.arange(c.hop) / c.sample_rate, []
-    for _ in range(count):
-        since = t - rng.uniform(0, c.hop / c.sample_rate)
-        decay, rise = np.exp(-2 * since.clip(0) / 10 ** rng.uniform(-3, -1.2)), 10 ** rng.uniform(-5, -3)
-        power = 10 ** rng.uniform(-6, -2) + (since >= 0) * decay * (1 - np.exp(-since.clip(0) / rise)) + 1e-12
-        slots = np.log10(power.reshape(c.onset_slots, -1).mean(1) / power.mean())
-        shapes.append(slots + rng.normal(0.15, 0.15) + rng.normal(0, 0.1, c.onset_slots))
-    return torch.tensor(np.array(shapes), dtype=torch.float32, device=network.device).clamp(QUIETEST / 10, LOUDEST / 10)
 
 
 def weights(network: Network) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from rvqcodec.models.rvq44.tables import mel, mel_to_hz
 from rvqcodec.types import Samples
 
 LOWEST, HIGHEST = 40.0, 17_000.0  # Hz
@@ -22,7 +23,7 @@ def sound(n: int, sample_rate: int, rng: np.random.Generator) -> Samples:
     x = kind(np.arange(n) / sample_rate, rng)
     if rng.random() < 0.5:
         x *= gate(n, sample_rate, rng)
-    x *= 10 ** (rng.uniform(QUIETEST, LOUDEST) / 20) / max(float(np.abs(x).max()), 1e-6)
+    x *= 10 ** (level(rng) / 20) / max(float(np.abs(x).max()), 1e-6)
     x += rng.standard_normal(n) * 10 ** (rng.uniform(*BACKGROUND) / 20)
     return np.clip(x, -1, 1).astype(np.float32)
 
@@ -46,17 +47,29 @@ def frequency(rng: np.random.Generator, low: float = LOWEST, high: float = HIGHE
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
+def level(rng: np.random.Generator) -> float:
+    """dB, peak: every level, loud ones most often, for in recordings they are the rarest."""
+    return float(LOUDEST + (QUIETEST - LOUDEST) * rng.random() ** 1.5)
+
+
+def place(rng: np.random.Generator) -> float:
+    """Hz: half of the time every octave is as likely as any other, else every step of the mel scale."""
+    if rng.random() < 0.5:
+        return frequency(rng)
+    return mel_to_hz(rng.uniform(mel(LOWEST), mel(HIGHEST)))
+
+
 def tones(t: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """One to five steady partials."""
     x = np.zeros(len(t))
-    for level in [0.0, *rng.uniform(-30, 0, int(rng.integers(5)))]:
-        x += 10 ** (level / 20) * np.sin(2 * np.pi * (frequency(rng) * t + rng.random()))
+    for decibels in [0.0, *rng.uniform(-30, 0, int(rng.integers(5)))]:
+        x += 10 ** (decibels / 20) * np.sin(2 * np.pi * (place(rng) * t + rng.random()))
     return x
 
 
 def glide(t: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """A tone whose pitch moves: a chirp, or vibrato."""
-    start, end = frequency(rng), frequency(rng)
+    start, end = place(rng), place(rng)
     if rng.random() < 0.5:
         depth, speed = start * rng.uniform(0, 0.04), rng.uniform(2, 8)
         return np.asarray(np.sin(2 * np.pi * start * t - depth / speed * np.cos(2 * np.pi * speed * t)))
@@ -93,10 +106,26 @@ def bursts(t: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[
 
 def noise(t: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Noise between two frequencies."""
-    low, high = sorted((frequency(rng), frequency(rng)))
+    low, high = sorted((place(rng), place(rng)))
     bins = np.fft.rfft(rng.standard_normal(len(t)))
-    place = np.fft.rfftfreq(len(t), t[1])
-    return np.fft.irfft(bins * ((place >= low) & (place <= high * 1.2)), len(t))
+    where = np.fft.rfftfreq(len(t), t[1])
+    return np.fft.irfft(bins * ((where >= low) & (where <= high * 1.2)), len(t))
+
+
+def attacks(n: int, sample_rate: int, rng: np.random.Generator) -> Samples:
+    """Noise or a chord [n] that sets in at once after silence and decays or stops, three to eight times a second."""
+    x = rng.standard_normal(n) * 10 ** (rng.uniform(-100, -55) / 20)
+    start = 0
+    while (start := start + int(sample_rate * rng.uniform(0.12, 0.35))) < n:
+        t = np.arange(min(n - start, sample_rate // 4)) / sample_rate
+        if len(t) < 2:
+            break
+        made = harmonics(t, rng) if rng.random() < 0.15 else noise(t, rng)
+        rise = 1 - np.exp(-t / 10 ** rng.uniform(-5, -2.8))
+        fall = np.exp(-t / 10 ** rng.uniform(-2.7, -0.8)) if rng.random() < 0.8 else t < rng.uniform(0.02, 0.2)
+        gain = 10 ** (rng.uniform(-35, -9) / 20) / (np.sqrt(np.square(made).mean()) + 1e-9)
+        x[start : start + len(t)] += gain * made * rise * fall
+    return np.clip(x, -1, 1).astype(np.float32)
 
 
 Kind = Callable[[npt.NDArray[np.float64], np.random.Generator], npt.NDArray[np.float64]]

@@ -9,7 +9,7 @@ from rvqcodec.models.rvq44.tables import Floats
 NEIGHBOURS = 4  # bands on either side that a band is compared with
 # Between which dB a band's weight in the search changes, and by how much at most.
 PROMINENT, MOST_PROMINENT = (18.0, 30.0), 4.0  # above its neighbours
-QUIET, LESS_QUIET = (10.0, 50.0), 0.75  # below the loudest band, levels against the corpus' mean spectrum
+QUIET, LESS_QUIET = (35.0, 55.0), 0.9  # below the loudest band, levels against the corpus' mean spectrum
 LOUD, MOST_LOUD = (0.0, 10.0), 2.0  # below the band of most power
 
 

@@ -15,7 +15,10 @@ from rvqcodec.models.rvq44.tables import Doubles, Floats
 
 QUIETEST, LOUDEST = -50.0, 20.0  # dB of a slot against the loudest window around
 GAINS = 1e-3, 10.0  # by which a slot is scaled
-STEEP, LEAST = 1.2, 0.05  # weight of a slot's error in the choice of a code: by its level below the loudest, and least
+STEEP, LEAST = 1.2, 0.06  # weight of a slot's error in the choice of a code: by its level below the loudest, and least
+# An attack begins at the first slot less than 10 dB below the loudest. How loud its first 5 ms are is heard more than
+# the level of any slot, and the slots' errors do not cancel by themselves.
+BEGIN, FIRST, LOUDNESS = 1.0, 8, 6.0  # dB / 10 below the loudest, slots, weight
 RAMP = 9  # samples over which the gain moves from slot to slot
 
 Flags = NDArray[np.bool_]
@@ -32,6 +35,7 @@ class Onsets:
         c = config
         self._rise = c.onset_rise / 8.686 * c.envelope_scale / c.envelope_step * (c.bands - c.onset_band)
         self._cosines = tables.cosines(c.sub_frame)
+        self._sums = summed(entries)
 
     def level(self, coarse: Floats) -> Doubles:
         """Coarse envelope [S, B], quantized by the codebooks that all frames have -> treble level [S].
@@ -76,9 +80,15 @@ class Onsets:
         return np.clip(shape, np.float32(QUIETEST / 10), np.float32(LOUDEST / 10))
 
     def encode(self, shape: Floats) -> Integers:
-        """shape [n, slots] -> codes [n]; loud slots count, silence before them too."""
-        weight = np.float32(10) ** (np.float32(STEEP) * (shape - shape.max(1, keepdims=True))) + np.float32(LEAST)
-        found: Integers = (weight @ (self.entries**2).T - 2 * (weight * shape) @ self.entries.T).argmin(1)
+        """shape [n, slots] -> codes [n]; loud slots count, silence before them too, and an attack's first 5 ms."""
+        highest = shape.max(1, keepdims=True)
+        weight = np.float32(10) ** (np.float32(STEEP) * (shape - highest)) + np.float32(LEAST)
+        begin = (shape > highest - np.float32(BEGIN)).argmax(1)
+        end, rows = np.minimum(begin + FIRST, shape.shape[1]), np.arange(len(shape))
+        own, sums = summed(shape), self._sums
+        louder = np.log10(sums[:, end] - sums[:, begin]).T - np.log10(own[rows, end] - own[rows, begin])[:, None]
+        errors = weight @ (self.entries**2).T - 2 * (weight * shape) @ self.entries.T
+        found: Integers = (errors + np.float32(LOUDNESS) * louder**2).argmin(1)
         return found
 
     def codes(self, coefficients: Floats, quantized: Floats, scales: Scales, flags: Flags) -> Integers:
@@ -116,6 +126,12 @@ class Onsets:
         ramps = np.lib.stride_tricks.sliding_window_view(steps, RAMP, 1).mean(2, dtype=np.float32)
         found: Floats = ramps
         return found
+
+
+def summed(shape: Floats) -> Doubles:
+    """shape [n, slots] -> power of all slots before each, and of all [n, slots + 1]."""
+    power = 10 ** shape.astype(np.float64)
+    return np.concatenate([np.zeros_like(power[:, :1]), power.cumsum(1)], 1)
 
 
 def inverse(coefficients: Floats, cosines: Floats, size: int) -> Floats:

@@ -13,13 +13,16 @@ from rvqcodec.models.rvq44.config import Config
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 POWER_FLOOR = 1e-9  # of a coefficient: about -90 dB below full scale
 FLAT_LIMIT = 160  # of a weighted coefficient, in flat_rms: an onset that the envelope missed must not explode
 # Limits of what the network may change: it learned to mute noise that it takes for a tone, or whose edges are steep.
 NOISE_GAINS, LOW_NOISE_GAINS = (-0.9, 0.4), (-7.0, 0.4)  # logarithms, from 1 kHz on and below
 LARGEST_CORRECTION = 0.2  # of the envelope: 3.5 dB
-NOISE_WIDTH = 17  # coefficients over which the gain is smooth: left free, it gathered the noise on a comb
+# Hz, and over how many Hz the noise's gain is smooth there: left free, it gathered the noise on a comb; and much of
+# what the decoder is trained on was Opus before, whose highest band leaves a step at 15.6 kHz.
+NOISE_WIDTHS = (11_000, 640), (13_500, 2400)
 # Coefficients in a row whose phase is turned the same way: up to which one, how many. From 3 kHz on the ear cannot
 # tell turned from unlike, so that each critical band there has some of either. Tones on a seam waver: few seams below.
 TURNS = ((72, 12), (216, 8), (588, 16))
@@ -161,6 +164,19 @@ class Tables:
         """Least and largest logarithm of the noise's gain [2, F]."""
         limits = [LOW_NOISE_GAINS if f < 1000 else NOISE_GAINS for f in self.frequency.tolist()]
         return np.ascontiguousarray(np.array(limits, np.float32).T)
+
+    @functools.cached_property
+    def noise_spans(self) -> tuple[Places, Places]:
+        """First coefficient over which the noise's gain is smooth and the one after the last [F]; see `means`.
+
+        None lies above the highest band: no sound that is heard there has taught the network anything.
+        """
+        c = self.config
+        (low, narrow), (high, wide) = NOISE_WIDTHS
+        width = np.interp(self.frequency, (low, high), (narrow, wide)) * 2 * c.sub_frame / c.sample_rate
+        half, place = np.rint(width / 2).astype(np.int64), np.arange(c.sub_frame)
+        most = np.maximum(place + 1, round(2 * c.top_hz / c.sample_rate * c.sub_frame))
+        return np.maximum(place - half, 0), np.minimum(place + half + 1, most)
 
     @functools.cached_property
     def shares(self) -> Doubles:

@@ -6,7 +6,7 @@ from rvqcodec.models.rvq44 import tables
 from rvqcodec.models.rvq44.cpu.weights import Weights
 from rvqcodec.models.rvq44.onsets import inverse
 from rvqcodec.models.rvq44.scales import Scales
-from rvqcodec.models.rvq44.tables import Floats
+from rvqcodec.models.rvq44.tables import Floats, Places
 
 
 class Head:
@@ -19,7 +19,7 @@ class Head:
         self._direct, self._carrier = weights["decoder_direct"], weights["decoder_carrier"]
         # The gain is smooth over neighbouring coefficients: so are the weights that give it.
         noise = np.concatenate([weights["decoder_noise.weight"], weights["decoder_noise.bias"][:, None]], 1)
-        noise = box(noise, tables.NOISE_WIDTH)
+        noise = means(noise, *made.noise_spans)
         self._noise_bias = np.ascontiguousarray(noise[:, -1])
         self._out = np.ascontiguousarray(np.concatenate([weights["decoder_out.weight"], noise[:, :-1]]).T)
         low, high = made.noise_gains
@@ -108,13 +108,11 @@ class Missing:
         return sums
 
 
-def box(x: Floats, width: int) -> Floats:
-    """[n, ...] -> means of `width` (odd) neighbours, the ends going on as they are."""
-    half = width // 2
-    wide = np.concatenate([x[:1]] * half + [x] + [x[-1:]] * half).astype(np.float64)
-    sums = np.concatenate([np.zeros_like(wide[:1]), wide]).cumsum(0)
-    means: Floats = ((sums[width:] - sums[:-width]) / width).astype(np.float32)
-    return means
+def means(x: Floats, first: Places, end: Places) -> Floats:
+    """[n, m] -> [n, m]: row i becomes the mean of rows first[i] .. end[i] - 1."""
+    sums = np.concatenate([np.zeros_like(x[:1], np.float64), x.cumsum(0, np.float64)])
+    found: Floats = ((sums[end] - sums[first]) / (end - first)[:, None]).astype(np.float32)
+    return found
 
 
 class Overlap:

@@ -121,8 +121,7 @@ def exactly(device: torch.device) -> Iterator[None]:
         yield
 
 
-def box(x: Tensor, width: int) -> Tensor:
-    """[..., n] -> means of `width` (odd) neighbours, the ends going on as they are."""
-    half = width // 2
-    sums = F.pad(x, (half + 1, half), mode="replicate").cumsum(-1)
-    return (sums[..., width:] - sums[..., :-width]) / width
+def means(x: Tensor, first: Tensor, end: Tensor) -> Tensor:
+    """[..., n] -> [..., n]: element i becomes the mean of elements first[i] .. end[i] - 1."""
+    sums = F.pad(x, (1, 0)).cumsum(-1)
+    return (sums[..., end] - sums[..., first]) / (end - first)

@@ -28,8 +28,8 @@ from rvqcodec.models.rvq44.network.envelope import Emphasis, Order, by_frame, by
 from rvqcodec.models.rvq44.network.layers import (
     MDCT,
     Block,
-    box,
     exactly,
+    means,
     overlap_add,
     start_as_identity,
 )
@@ -92,6 +92,8 @@ class Network(nn.Module):
         self.importance: Tensor
         self.audible: Tensor
         self.noise_gains: Tensor
+        self.noise_first: Tensor
+        self.noise_end: Tensor
         for name, table in (
             ("band_weights", made.band_weights),
             ("window", made.analysis_window),
@@ -99,6 +101,7 @@ class Network(nn.Module):
             ("importance", made.importance),
             ("audible", made.audible),
             ("noise_gains", made.noise_gains),
+            *zip(("noise_first", "noise_end"), made.noise_spans, strict=True),
         ):
             self.register_buffer(name, torch.from_numpy(table).clone(), persistent=False)
         self.order = Order(c)
@@ -274,7 +277,8 @@ class Network(nn.Module):
         x = torch.cat([latent[..., : c.bands], envelope, latent[..., c.bands :]], -1)
         x = self.decoder_in(x) + self.decoder_n_q(n_q)
         x, latent, envelope, n_q, onset = (blocks or self.all_blocks)(x, latent, envelope, n_q, onset)
-        out, steps = self.decoder_out(x).float(), box(self.decoder_noise(x).float(), tables.NOISE_WIDTH).sigmoid()
+        out = self.decoder_out(x).float()
+        steps = means(self.decoder_noise(x).float(), self.noise_first, self.noise_end).sigmoid()
         with torch.autocast(x.device.type, enabled=False):  # levels need float32
             coded, envelope = latent[..., c.bands :].float(), envelope.float()
             # Only what was coded: elsewhere the network would put lines that do not move, a comb in place of noise.

@@ -1,12 +1,14 @@
 """Onsets in torch, as `onsets` has them in numpy: which frames, their codes, shaping of decoded treble."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rvqcodec.models.rvq44.config import Config
 from rvqcodec.models.rvq44.network.envelope import by_frame
-from rvqcodec.models.rvq44.onsets import GAINS, LEAST, LOUDEST, QUIETEST, RAMP, STEEP
+from rvqcodec.models.rvq44.onsets import BEGIN, FIRST, GAINS, LEAST, LOUDEST, LOUDNESS, QUIETEST, RAMP, STEEP
 
 
 class Onsets(nn.Module):
@@ -62,14 +64,20 @@ class Onsets(nn.Module):
         ratio = (powers + 1e-12) / (reference[..., None] + 1e-12)
         return torch.log10(ratio).clamp(QUIETEST / 10, LOUDEST / 10)
 
-    def weights(self, shape: Tensor) -> Tensor:
-        """shape [..., slots] -> weights of its errors: loud slots count, silence before them too."""
-        return 10 ** (STEEP * (shape - shape.amax(-1, keepdim=True))) + LEAST
+    def heard(self, shape: Tensor) -> "Heard":
+        """What counts in the choice of a code for shape [n, slots]: loud slots, silence before them, the first 5 ms."""
+        highest = shape.amax(1, keepdim=True)
+        weight = 10 ** (STEEP * (shape - highest)) + LEAST
+        begin = (shape > highest - BEGIN).int().argmax(1)
+        return Heard(weight, begin, (begin + FIRST).clamp_max(shape.shape[1]), shape)
 
     def encode(self, shape: Tensor) -> Tensor:
         """shape [..., slots] -> codes int64 [...]."""
-        weight = self.weights(shape)
-        return (weight @ self.entries.square().t() - 2 * (weight * shape) @ self.entries.t()).argmin(-1)
+        rows = shape.flatten(0, -2)
+        heard = self.heard(rows)
+        errors = heard.weight @ self.entries.square().t() - 2 * (heard.weight * rows) @ self.entries.t()
+        found = (errors + LOUDNESS * heard.louder_all(self.entries).square()).argmin(1)
+        return found.view(shape.shape[:-1])
 
     def gains(self, codes: Tensor, reference: Tensor, treble: Tensor) -> Tensor:
         """codes int64 [n], reference [n], treble [n, hop] as decoded -> gain of each sample [n, hop]."""
@@ -94,3 +102,32 @@ class Onsets(nn.Module):
             change = ((gains - 1) * (onset > 0).view(-1, 1)).view(*onset.shape, hop)
         shaped: Tensor = samples + (change * high).flatten(1)
         return shaped
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Of shapes [n, slots]: weights of slots [n, slots], and where the first 5 ms begin and end [n]."""
+
+    weight: Tensor
+    begin: Tensor
+    end: Tensor
+    shape: Tensor
+
+    def louder(self, other: Tensor) -> Tensor:
+        """By how much the first 5 ms of other [n, slots] are louder than those of the shapes [n], dB / 10."""
+        return self._first(other) - self._first(self.shape)
+
+    def louder_all(self, entries: Tensor) -> Tensor:
+        """The same for every shape and every entry [K, slots]: [n, K]."""
+        sums = _sums(entries).t()
+        return (sums[self.end] - sums[self.begin]).log10() - self._first(self.shape)[:, None]
+
+    def _first(self, shape: Tensor) -> Tensor:
+        sums = _sums(shape)
+        both = (sums.gather(1, place[:, None])[:, 0] for place in (self.end, self.begin))
+        return torch.sub(*both).log10()
+
+
+def _sums(shape: Tensor) -> Tensor:
+    """shape [n, slots] -> power of all slots before each, and of all [n, slots + 1]."""
+    return F.pad((10 ** shape.double()).cumsum(1), (1, 0))
