@@ -75,9 +75,9 @@ def test_bands_that_stand_out_count_more() -> None:
 def test_quiet_bands_count_less() -> None:
     """35 dB below the loudest nothing changes, 55 dB below no more."""
     levels = torch.zeros(NEW.bands)
-    levels[10:12], levels[12:20], levels[20:] = -34.0, -55.0, -60.0
+    levels[6:14], levels[14:18], levels[18:20], levels[20:] = -17.0, -34.0, -55.0, -60.0
     expected = torch.full_like(levels, EQUAL)
-    expected[12:] *= 1 - LESS_QUIET
+    expected[18:] *= 1 - LESS_QUIET
     torch.testing.assert_close(weights(levels), expected)
 
 
