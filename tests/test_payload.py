@@ -19,8 +19,8 @@ from rvqcodec.container.payloads import PAYLOADS
 from rvqcodec.container.rangecoder import RangeDecoder
 from rvqcodec.errors import FormatError, WeightsError
 from rvqcodec.models import cards, coding
-from rvqcodec.models.rvq44 import integers, payload
-from rvqcodec.models.rvq44.payload import PayloadCoder
+from rvqcodec.models.rvq44 import integers
+from rvqcodec.models.rvq44.payload import PayloadCoder, decoding, frequencies
 
 CARD = cards.find()
 TABLES = coding.tables_hash(CARD.model_id, CARD.weights_hash)
@@ -46,7 +46,7 @@ def likely_codes(head: Header, found: Allocation, frames: int, seed: int) -> tup
     shape = shape_of(head, found, frames)
     assert shape.coder is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(payload, "RangeDecoder", Dice)
+        patch.setattr(decoding, "RangeDecoder", Dice)
         [codes] = coders.coder(shape.coder).decode([(seed.to_bytes(2, "big"), shape)])
     assert not isinstance(codes, ValueError)
     return codes
@@ -168,7 +168,7 @@ def test_what_is_kept_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     head = header(3)
     chunks = some_chunks(head, 8)
     before = [pack_of(head, chunk) for chunk in chunks]
-    monkeypatch.setattr(payload, "KEPT", 50)
+    monkeypatch.setattr(frequencies, "KEPT", 50)
     coding.coder.cache_clear()
     assert [pack_of(head, chunk) for chunk in chunks] == before
     assert all(same(a, b) for a, b in zip(Reader(io.BytesIO(file_of(head, chunks))), chunks, strict=True))

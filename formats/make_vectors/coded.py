@@ -13,7 +13,7 @@ from rvqcodec.container.chunks import pack_codes, shape_of
 from rvqcodec.container.header import pack_header
 from rvqcodec.container.rangecoder import RangeDecoder
 from rvqcodec.models import cards, coding
-from rvqcodec.models.rvq44 import payload
+from rvqcodec.models.rvq44.payload import decoding
 
 
 class Dice(RangeDecoder):
@@ -40,11 +40,11 @@ def likely(header: Header, start: int, frames: int, wanted: Allocation, angle: i
     """A chunk of likely codes."""
     shape = shape_of(header, wanted, frames)
     assert shape.coder is not None
-    before, payload.RangeDecoder = payload.RangeDecoder, Dice  # type: ignore[misc]
+    before, decoding.RangeDecoder = decoding.RangeDecoder, Dice  # type: ignore[misc]
     try:
         [found] = coders.coder(shape.coder).decode([(bytes([start]), shape)])
     finally:
-        payload.RangeDecoder = before  # type: ignore[misc]
+        decoding.RangeDecoder = before  # type: ignore[misc]
     assert not isinstance(found, ValueError)
     made = Chunk.of(header, start, wanted, [np.asarray(rows) for rows in found], angle)
     return packed(header, start, frames, wanted, pack_codes(header, made), angle)
