@@ -110,6 +110,13 @@ def result_name(output: str) -> str:
     return STREAM if files.descriptor_of(output) == 1 else output
 
 
+def named_ending(output: str | None) -> str | None:
+    """The ending that says the kind of the result, ".npz"; None for folders, stdout and no name."""
+    if output is None or output == STREAM or output.endswith("/") or os.path.isdir(output):
+        return None
+    return os.path.splitext(output)[1].lower() or None
+
+
 def check_job(job: Job, *, force: bool) -> None:
     """Refuse terminals and what `check_target` refuses, before any work is done; make the folders that -o names."""
     if job.source == STREAM:

@@ -11,6 +11,7 @@ from rvqcodec.texts import printable
 
 if TYPE_CHECKING:
     from rvqcodec.codec import DecodeReport
+    from rvqcodec.codes.grid import Codes
 
 
 def as_text(description: Description) -> list[str]:
@@ -58,6 +59,11 @@ def clock(seconds: float) -> str:
     milli = round(seconds * 1000)
     hours, minutes, rest = milli // 3600000, milli // 60000 % 60, milli % 60000 / 1000
     return f"{hours}:{minutes:02d}:{rest:06.3f}" if hours else f"{minutes}:{rest:06.3f}"
+
+
+def length_of(codes: "Codes") -> str:
+    """How long the sound of codes is, as `clock` says it."""
+    return clock((codes.header.n_samples or 0) / codes.header.sample_rate)
 
 
 def cut_line(report: "DecodeReport") -> str:

@@ -28,6 +28,7 @@ from rvqcodec.errors import FormatError
 
 VERSION = 1
 FORMATS = ("npz", "npy", "jsonl")
+ENDINGS = {f".{name}": name for name in FORMATS}
 MAX_BYTES = 1 << 31  # of tokens or meta, unpacked: days of audio; a file must not order more memory
 MAX_STREAMS = MAX_CHANNELS * MAX_N_Q
 T = TypeVar("T")
