@@ -18,7 +18,7 @@ from rvqcodec.codes.verify import verify
 from rvqcodec.container import MAX_N_Q, Allocation, Chunk, Damage, Header, Reader, Writer, payloads, usable_tags
 from rvqcodec.container.allocation import constant
 from rvqcodec.container.chunks import MAX_BLOCK
-from rvqcodec.container.header import pack_header, parse_header
+from rvqcodec.container.headerbytes import pack_header, parse_header
 from rvqcodec.container.shapes import Shape
 from rvqcodec.errors import FormatError
 from rvqcodec.speakers import USUAL

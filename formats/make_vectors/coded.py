@@ -10,7 +10,7 @@ from rvqcodec.codes import filling
 from rvqcodec.container import Allocation, Chunk, Header, coders
 from rvqcodec.container.allocation import constant
 from rvqcodec.container.chunks import pack_codes, shape_of
-from rvqcodec.container.header import pack_header
+from rvqcodec.container.headerbytes import pack_header
 from rvqcodec.container.rangecoder import RangeDecoder
 from rvqcodec.models import cards, coding
 from rvqcodec.models.rvq44.payload import decoding

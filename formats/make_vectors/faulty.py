@@ -21,7 +21,7 @@ from parts import (
 
 from rvqcodec.container import Allocation, blocks
 from rvqcodec.container.allocation import constant
-from rvqcodec.container.header import pack_header
+from rvqcodec.container.headerbytes import pack_header
 
 
 def faulty_headers() -> Iterator[Vector]:

@@ -7,7 +7,7 @@ from parts import BASE, STEREO, Vector, block, chunk, chunks, join, packed, plan
 
 from rvqcodec.container import Allocation
 from rvqcodec.container.allocation import constant
-from rvqcodec.container.header import pack_header
+from rvqcodec.container.headerbytes import pack_header
 
 TINY = replace(BASE, n_samples=1500)
 

@@ -9,7 +9,7 @@ import numpy as np
 from rvqcodec.container import Allocation, Chunk, Header, RawChunk, blocks
 from rvqcodec.container.blocks import End
 from rvqcodec.container.chunks import MID_SIDE_ANGLE, pack_chunk, pack_codes
-from rvqcodec.container.header import pack_header
+from rvqcodec.container.headerbytes import pack_header
 
 BASE = Header(
     sample_rate=44100, channels=1, coding="mono", model_id="test-1",

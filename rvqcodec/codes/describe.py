@@ -5,7 +5,7 @@ from typing import Any
 
 from rvqcodec.container import Damage, Header, RawChunk, Reader
 from rvqcodec.container.allocation import n_q_rows
-from rvqcodec.container.header import VERSION
+from rvqcodec.container.headerbytes import VERSION
 from rvqcodec.container.source import Readable
 from rvqcodec.speakers import name as layout_name
 

@@ -22,7 +22,7 @@ from rvqcodec.codes.grid import Codes, Plan
 from rvqcodec.codes.tokens import Layout, Tokens, deinterleave, interleave
 from rvqcodec.container import MAX_CHANNELS, MAX_N_Q, Allocation, Header
 from rvqcodec.container.allocation import MAX_WEIGHT
-from rvqcodec.container.header import check_header
+from rvqcodec.container.headerrules import check_header
 from rvqcodec.container.payloads import PLAIN
 from rvqcodec.errors import FormatError
 

@@ -18,14 +18,7 @@ from rvqcodec.container.allocation import Allocation
 from rvqcodec.container.blocks import Damage, End
 from rvqcodec.container.chunks import Chunk, RawChunk
 from rvqcodec.container.facts import ModelFacts
-from rvqcodec.container.header import (
-    CODINGS,
-    FRAMES_PER_CHUNK,
-    MAX_CHANNELS,
-    MAX_FRAMES_PER_CHUNK,
-    MAX_N_Q,
-    Header,
-)
+from rvqcodec.container.header import CODINGS, FRAMES_PER_CHUNK, MAX_CHANNELS, MAX_FRAMES_PER_CHUNK, MAX_N_Q, Header
 from rvqcodec.container.reader import Reader
 from rvqcodec.container.tags import usable_tags
 from rvqcodec.container.writer import Writer

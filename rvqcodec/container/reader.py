@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from rvqcodec.container import blocks, chunks
 from rvqcodec.container.blocks import CHUNK, CRC, END, END_SIZE, MARK, Damage, End
 from rvqcodec.container.chunks import MAX_BLOCK, Chunk, RawChunk
-from rvqcodec.container.header import MAX_HEADER, Header, header_size, parse_header
+from rvqcodec.container.header import Header
+from rvqcodec.container.headerbytes import MAX_HEADER, header_size, parse_header
 from rvqcodec.container.payloads import PLAIN
 from rvqcodec.container.source import Readable, Source
 from rvqcodec.errors import FormatError

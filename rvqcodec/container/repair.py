@@ -5,7 +5,8 @@ it should be.
 import re
 import zlib
 
-from rvqcodec.container.header import MAGIC, MAX_HEADER, MIN_HEADER, VERSION, Header, parse_header
+from rvqcodec.container.header import Header
+from rvqcodec.container.headerbytes import MAGIC, MAX_HEADER, MIN_HEADER, VERSION, parse_header
 from rvqcodec.errors import FormatError
 
 _BLOCK_START = re.compile(b"\xd5[CEa-z]")

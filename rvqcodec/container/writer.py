@@ -8,7 +8,8 @@ from rvqcodec.container import blocks, chunks
 from rvqcodec.container.allocation import MAX_DEMAND, MAX_WEIGHT
 from rvqcodec.container.blocks import CRC, End
 from rvqcodec.container.chunks import MAX_BLOCK, MID_SIDE_ANGLE, Chunk, RawChunk
-from rvqcodec.container.header import MAX_SAMPLES, Header, pack_header
+from rvqcodec.container.header import MAX_SAMPLES, Header
+from rvqcodec.container.headerbytes import pack_header
 from rvqcodec.container.payloads import PAYLOADS
 from rvqcodec.errors import FormatError
 

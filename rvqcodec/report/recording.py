@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rvqcodec import speakers
-from rvqcodec.container.header import MAGIC
+from rvqcodec.container.headerbytes import MAGIC
 from rvqcodec.errors import AudioError
 from rvqcodec.files import is_special, temporary_folder
 from rvqcodec.report.metrics.perceptual import resample

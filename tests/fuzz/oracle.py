@@ -15,7 +15,8 @@ from rvqcodec.codes.verify import verify
 from rvqcodec.container import Chunk, Damage, Reader, Writer
 from rvqcodec.container.blocks import CHUNK, CRC, END, END_SIZE, MARK
 from rvqcodec.container.chunks import fields_size, parse_fields
-from rvqcodec.container.header import Header, header_size, parse_header
+from rvqcodec.container.header import Header
+from rvqcodec.container.headerbytes import header_size, parse_header
 from rvqcodec.errors import FormatError, RvqError, WeightsError
 
 VECTORS = Path(__file__).resolve().parents[2] / "formats" / "vectors"

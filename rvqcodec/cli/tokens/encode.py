@@ -19,7 +19,7 @@ from rvqcodec.codes import filling
 from rvqcodec.codes.grid import Codes
 from rvqcodec.codes.tokenfile import ENDINGS, FORMATS, dump, layout_of
 from rvqcodec.codes.tokens import PATTERNS, Layout
-from rvqcodec.container.header import MAGIC
+from rvqcodec.container.headerbytes import MAGIC
 from rvqcodec.errors import RvqError
 from rvqcodec.files import is_special
 from rvqcodec.texts import printable

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from rvqcodec.container import ModelFacts
-from rvqcodec.container.header import valid_model_id
+from rvqcodec.container.headerrules import valid_model_id
 from rvqcodec.errors import WeightsError
 from rvqcodec.models import loading
 from rvqcodec.models.interface import Card
