@@ -6,8 +6,8 @@ import pytest
 import rvqcodec
 
 RATE = 44100
-# Of rvq44-5 (weights/MODEL_CARD.md, "Known weaknesses"): dB of level, and tones that come back as noise.
-WEAKEST = {(6000, 0.5): 3.5, (10_000, 0.003): 5}
+# Of rvq44-5 (weights/MODEL_CARD.md, "Known weaknesses"): dB of level, and a tone that comes back as noise.
+WEAKEST = {(10_000, 0.003): 6.5}
 NOISE = {(10_000, 0.003)}
 
 
@@ -21,11 +21,11 @@ def through(x: np.ndarray, n_q: int) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("amplitude", [0.5, 0.003])
-@pytest.mark.parametrize("frequency", [60, 220, 440, 1000, 3000, 6000, 10_000, 13_000])
+@pytest.mark.parametrize("frequency", [60, 220, 440, 1000, 2000, 3300, 4000, 6000, 8000, 9000, 10_000, 13_000, 15_000])
 def test_a_tone_keeps_level_and_waveform(frequency: int, amplitude: float) -> None:
     tone = amplitude * np.sin(2 * np.pi * frequency * np.arange(2 * RATE) / RATE)
     level, snr = through(tone, 16)
-    assert abs(level) < WEAKEST.get((frequency, amplitude), 3)
+    assert abs(level) < WEAKEST.get((frequency, amplitude), 1.5)
     assert (frequency, amplitude) in NOISE or snr > 8
 
 
