@@ -14,7 +14,7 @@ from rvqcodec.codes.edit import Joiner, cut_frames, pack, trim
 from rvqcodec.codes.verify import verify
 from rvqcodec.container import Allocation, Chunk, Damage, Header, Reader, Writer, coders
 from rvqcodec.container.allocation import constant
-from rvqcodec.container.chunks import shape_of
+from rvqcodec.container.chunks import fitting, pack_codes, shape_of
 from rvqcodec.container.payloads import PAYLOADS
 from rvqcodec.container.rangecoder import RangeDecoder
 from rvqcodec.errors import FormatError, WeightsError
@@ -185,17 +185,47 @@ def test_the_largest_numbers_stay_exact() -> None:
         assert np.array_equal(integers.product(x, layer.weight), by_int64(x, layer.weight))
 
 
-def test_sizes_of_all_totals() -> None:
-    head = header(2)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_first_codes_are_coded_as_if_they_were_all(channels: int) -> None:
+    head = header(channels)
     chunk = chunk_of(head, 2)
     shape = shape_of(head, chunk.allocation, chunk.frames)
     assert shape.coder is not None
     coder = coders.coder(shape.coder)
-    _, sizes = coder.encode(chunk.codes, shape)
     for total in range(1, shape.count, 37):
         less = Chunk.of(head, 0, chunk.allocation.with_total(total), chunk.codes)
-        data, _ = coder.encode(less.codes, shape_of(head, less.allocation, less.frames))
-        assert len(data) == sizes[total]
+        data, count = coder.encode(less.codes, shape_of(head, less.allocation, less.frames))
+        assert count == total
+        assert coder.encode(chunk.codes, shape, 0, total) == (data, total)
+        most, count = coder.encode(chunk.codes, shape, len(data))
+        assert count >= total
+        assert len(most) == len(data)
+
+
+def test_chunks_that_fit_carry_what_packing_them_gives() -> None:
+    """Whatever fits, and whichever payload is shorter: likely codes, unlikely ones, the same number for all frames."""
+    head, rng = header(2), np.random.default_rng(1)
+    likely = chunk_of(head, 2)
+    unlikely = Chunk.of(
+        head, 0, likely.allocation, [rng.integers(0, 1024, rows.shape, np.uint16) for rows in likely.codes]
+    )
+    even = Chunk.of(head, 0, constant((9, 7), 40), [rng.integers(0, 1024, (9, 40), np.uint16) for _ in range(2)])
+    for chunk in (likely, unlikely, even):
+        for size in range(-3, 1000, 61):
+            for least in (0, 3 * chunk.frames):
+                found = fitting(head, chunk, size, least)
+                fresh = replace(found)
+                assert fresh.packed is None
+                assert found.packed is not None
+                assert pack_codes(head, found) == found.packed[1] == pack_codes(head, fresh)
+                assert found.allocation.total == least or len(found.packed[1]) <= size
+                assert pack_codes(filling.plain(head), found) == pack_codes(filling.plain(head), fresh)
+                total = found.allocation.total + shape_of(head, chunk.allocation, chunk.frames).step
+                if total <= chunk.allocation.total:
+                    more = Chunk.of(head, 0, chunk.allocation.with_total(total), chunk.codes)
+                    assert len(pack_of(head, more)) > size
+                with pytest.raises(ValueError, match="read-only"):
+                    found.codes[0][:] = 1
 
 
 def test_a_payload_is_never_longer_than_packed_codes() -> None:
@@ -258,9 +288,9 @@ def test_trimmed_budgets_are_those_of_encoding() -> None:
         kept = []
         for c in chunks:
             wanted = c.allocation.with_total(head.total_n_q * c.frames)
-            found = filling.filled(head, c.codes, wanted, c.frames)
-            assert found.total >= min(wanted.total, filling.least_n_q(head) * c.frames)
-            kept.append(Chunk.of(head, c.start_frame, found, c.codes))
+            found = filling.filled(head, Chunk.of(head, c.start_frame, wanted, c.codes))
+            assert found.allocation.total >= min(wanted.total, filling.least_n_q(head) * c.frames)
+            kept.append(found)
         return file_of(head, kept)
 
     high = encoded(9000)

@@ -15,7 +15,7 @@ def coded(symbols: Symbols) -> tuple[bytes, list[int]]:
     """The bytes of symbols, and how many the first of them took."""
     coder, sizes = RangeEncoder(), [1]
     for symbol in symbols:
-        coder.put(*symbol)
+        assert coder.put([symbol]) == 1
         sizes.append(coder.size)
     return coder.finish(), sizes
 
@@ -53,6 +53,10 @@ def test_round_trip_and_sizes(seed: int, count: int) -> None:
     for n in {0, count // 2, count}:
         part, _ = coded(symbols[:n])
         assert len(part) == sizes[n]
+        coder = RangeEncoder()
+        assert coder.put(symbols, sizes[n]) == max(i for i, size in enumerate(sizes) if size == sizes[n])
+        assert coder.put([(0, 1, 2)] * 100, sizes[n]) < 8
+        assert coder.size <= sizes[n]
         decoder = RangeDecoder(part)
         for low, high, total in symbols[:n]:
             assert low <= decoder.get(total) < high

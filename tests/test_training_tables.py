@@ -52,12 +52,12 @@ def test_tables_from_sound(tmp_path: Path, invoke: Invoke, write_wav: WriteWav) 
     shape = Shape(((2, 48), (1, 45)), Allocation(total=400, weights=(1, 1), demand=demand), 30, 10)
     codes = [rng.integers(0, 1024, (48, 30)).astype(np.uint16) for _ in range(2)]
     for coder in (PayloadCoder(Likely(t), paired=True) for t in (tensors, shipped)):
-        data, sizes = coder.encode(codes, shape)
+        data, count = coder.encode(codes, shape)
         [back] = coder.decode([(data, shape)])
         assert not isinstance(back, ValueError)
         for rows, own, n_q in zip(codes, back, shape.n_q(), strict=True):
             assert np.array_equal(own, np.where(np.arange(len(own))[:, None] < n_q, rows[: len(own)], 0))
-        assert len(data) == sizes[-1]
+        assert count == shape.count
     result = invoke(*command, "--audio", 1, "--minutes", 0.1)
     assert (result.code, result.err.count("\n")) == (1, 1)
     assert "exists; use -f" in result.err

@@ -66,10 +66,10 @@ class Chunker:
             live = np.asarray(demand.any(1)) if self._angle else audible(mean_square)
         found = allocate(self._header, demand, live, constant=constant)
         codes = self._encoder.codes(n_q(self._header.limits, found, frames))
-        if self._header.budget:
-            found = filled(self._header, list(codes), found, frames)
         angle = self._angle(self._chunk_number) if self._angle else MID_SIDE_ANGLE
         chunk = Chunk.of(self._header, self._frame, found, list(codes), angle)
+        if self._header.budget:
+            chunk = filled(self._header, chunk)
         self._frame, self._chunk_number = self._frame + frames, self._chunk_number + 1
         return chunk
 

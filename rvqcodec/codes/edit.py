@@ -70,8 +70,8 @@ def _filled(left: Header, header: Header, chunk: Chunk, size: int) -> Chunk:
         own = size * left.budget // before
     else:
         allocation = allocation.with_total(left.total_n_q * chunk.frames)
-    kept = filling.filled(left, chunk.codes, allocation, chunk.frames, own)
-    return Chunk.of(left, chunk.start_frame, kept, chunk.codes, chunk.angle, begins=chunk.begins)
+    most = Chunk.of(left, chunk.start_frame, allocation, chunk.codes, chunk.angle, begins=chunk.begins)
+    return filling.filled(left, most, own)
 
 
 def pack(reader: Reader, output: Writable, header: Header) -> Edited:

@@ -6,18 +6,12 @@ order, and the bytes that the first of them take only grow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from rvqcodec.codes import bitrate
-from rvqcodec.container import Allocation, Header
-from rvqcodec.container.chunks import LENGTH_SIZE, shape_of
-from rvqcodec.container.payloads import CODED, PLAIN, fitting
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from rvqcodec.container import Chunk, Header
+from rvqcodec.container.chunks import LENGTH_SIZE, fitting
+from rvqcodec.container.payloads import CODED, PLAIN
 
 FILLING = 4
 """Codes of a frame and coded channel that coding may make room for: what it saves, it saves on the first few."""
@@ -51,13 +45,10 @@ def most_n_q(header: Header) -> int:
     return min(least + FILLING * header.coded_channels, sum(most for _, most in header.limits))
 
 
-def filled(
-    header: Header, codes: Sequence[NDArray[np.uint16]], allocation: Allocation, frames: int, size: int | None = None
-) -> Allocation:
-    """What is left of a chunk's codes to fit the header's budget. size: bytes to fit instead, of a part of a chunk."""
+def filled(header: Header, chunk: Chunk, size: int | None = None) -> Chunk:
+    """What is left of a chunk to fit the header's budget. size: bytes to fit instead, of a part of a chunk."""
     facts = header.facts
     if size is None:
-        size = header.budget * frames * facts.hop // (8 * facts.model_rate)
-    least = min(allocation.total, least_n_q(header) * frames)
-    most = fitting(codes, shape_of(header, allocation, frames), size - LENGTH_SIZE)
-    return allocation.with_total(max(least, most))
+        size = header.budget * chunk.frames * facts.hop // (8 * facts.model_rate)
+    least = min(chunk.allocation.total, least_n_q(header) * chunk.frames)
+    return fitting(header, chunk, size - LENGTH_SIZE, least)

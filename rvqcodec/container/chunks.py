@@ -5,14 +5,14 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rvqcodec.container import demands
 from rvqcodec.container.allocation import Allocation, n_q
 from rvqcodec.container.blocks import CHUNK, CRC, MARK, MAX_FRAMES
 from rvqcodec.container.header import MAX_CHANNELS, MAX_FRAMES_PER_CHUNK, MAX_N_Q, Header
-from rvqcodec.container.payloads import PAYLOADS, PLAIN
+from rvqcodec.container.payloads import PAYLOADS, PLAIN, fitted
 from rvqcodec.container.shapes import Shape
 from rvqcodec.errors import FormatError
 
@@ -46,6 +46,9 @@ class Chunk:
     channel, K the most of its `n_q` (or more: what lies behind a frame's `n_q` is not looked at). `angle` is by how
     much stereo was turned, MID_SIDE_ANGLE when the coding is not mid-side. `begins`: its first frame is the first of a
     recording that was joined to what comes before.
+
+    `packed` is the payload of a chunk that was made to fit some bytes (`fitting`), and of what shape; codes are then
+    read-only. A chunk that is made of another has none.
     """
 
     start_frame: int
@@ -55,6 +58,7 @@ class Chunk:
     codes: Sequence[NDArray[np.uint16]]
     angle: int = MID_SIDE_ANGLE
     begins: bool = False
+    packed: tuple[Shape, bytes] | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(
@@ -246,7 +250,25 @@ def pack_chunk(header: Header, chunk: RawChunk) -> bytes:
 
 def pack_codes(header: Header, chunk: Chunk) -> bytes:
     """The payload of a chunk."""
-    return PAYLOADS[header.codec].pack(chunk.codes, shape_of(header, chunk.allocation, chunk.frames))
+    shape = shape_of(header, chunk.allocation, chunk.frames)
+    if chunk.packed and chunk.packed[0] == shape:
+        return chunk.packed[1]
+    return PAYLOADS[header.codec].pack(chunk.codes, shape)
+
+
+def fitting(header: Header, chunk: Chunk, size: int, least: int) -> Chunk:
+    """A chunk with the most of its first codes whose payload has at most `size` bytes, or `least`, if they are fewer.
+
+    For headers whose codes are coded.
+    """
+    allocation = chunk.allocation
+    payload, total = fitted(chunk.codes, shape_of(header, allocation, chunk.frames), size, least)
+    allocation = allocation.with_total(total)
+    found = Chunk.of(header, chunk.start_frame, allocation, chunk.codes, chunk.angle, begins=chunk.begins)
+    for rows in found.codes:
+        rows.flags.writeable = False
+    object.__setattr__(found, "packed", (shape_of(header, allocation, chunk.frames), payload))
+    return found
 
 
 def unpack_codes(header: Header, raw: RawChunk) -> Chunk:

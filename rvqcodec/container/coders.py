@@ -23,11 +23,14 @@ FINDER = "rvqcodec.models.coding"
 class Coder(Protocol):
     """Codes to bytes and back by what a model's tables say is likely; the same bytes on every machine."""
 
-    def encode(self, codes: Sequence[NDArray[np.uint16]], shape: Shape) -> tuple[bytes, NDArray[np.int64]]:
-        """Codes uint16 [K, frames] of each channel -> bytes, and how many bytes the first i codes take, [total + 1].
+    def encode(
+        self, codes: Sequence[NDArray[np.uint16]], shape: Shape, size: int | None = None, least: int = 0
+    ) -> tuple[bytes, int]:
+        """Codes uint16 [K, frames] of each channel -> bytes, and of how many codes.
 
-        First in the order in which they are handed out: so these are the sizes of lower bitrates, and rise. ValueError
-        for more codes of a frame than there are tables for.
+        size: only as many are coded as take at most so many bytes, but `least` in any case; the first ones in the order
+        in which they are handed out, and where all frames get the same, of all frames. ValueError for more codes of a
+        frame than there are tables for.
         """
 
     def decode(self, payloads: Sequence[tuple[bytes, Shape]]) -> list[tuple[NDArray[np.uint16], ...] | ValueError]:

@@ -50,9 +50,11 @@ def _coder(shape: Shape) -> coders.Coder:
     return coders.coder(shape.coder)
 
 
-def _encoded(codes: Sequence[NDArray[np.uint16]], shape: Shape) -> tuple[bytes, NDArray[np.int64]]:
+def _encoded(
+    codes: Sequence[NDArray[np.uint16]], shape: Shape, size: int | None = None, least: int = 0
+) -> tuple[bytes, int]:
     try:
-        return _coder(shape).encode(codes, shape)
+        return _coder(shape).encode(codes, shape, size, least)
     except ValueError as error:
         raise FormatError(f"codes cannot be coded: {error}; write them packed (codec {PLAIN})") from None
 
@@ -141,13 +143,14 @@ class Coded:
         return None
 
 
-def fitting(codes: Sequence[NDArray[np.uint16]], shape: Shape, size: int) -> int:
-    """The most of these codes, from the first on, that take at most `size` bytes when coded. Raises as `Coded.pack`."""
-    _, sizes = _encoded(codes, shape)
-    step = shape.frames // shape.allocation.columns(shape.frames)
-    coded = int(sizes.searchsorted(size, "right")) - 1  # the sizes rise, those of packed codes too
-    packed = 8 * size // shape.code_bits
-    return max(0, min(max(coded, packed), shape.count)) // step * step
+def fitted(codes: Sequence[NDArray[np.uint16]], shape: Shape, size: int, least: int) -> tuple[bytes, int]:
+    """What `Coded.pack` gives for the most of these codes, from the first on, that take at most `size` bytes, or for
+    `least` if they are fewer; and how many they are. Raises as it does.
+    """
+    packed = min(8 * size // shape.code_bits, shape.count)
+    data, count = _encoded(codes, shape, size, max(least, packed // shape.step * shape.step))
+    shape = shape.with_total(count)
+    return (data if len(data) < _PLAIN.size(shape) else _PLAIN.pack(codes, shape)), count
 
 
 _PLAIN = Plain()

@@ -8,7 +8,7 @@ grow with n, and a payload that is a byte longer or shorter than its symbols nee
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 TOP, BOTTOM = 1 << 56, 1 << 48
 MAX_TOTAL = 1 << 30
@@ -26,18 +26,32 @@ class RangeEncoder:
     def size(self) -> int:
         return len(self._out) + 1
 
-    def put(self, low: int, high: int, total: int) -> None:
-        """The symbol that stands for low to high, not with it, of total."""
-        step = self._range // total
-        at, width = self._low + low * step, (high - low) * step
-        while width <= BOTTOM:
+    def put(self, symbols: Iterable[tuple[int, int, int]], most: int | None = None) -> int:
+        """Symbols that each stand for low to high, not with it, of total. Returns how many were put.
+
+        most: `size` up to which they are put, and none behind the first that would take more.
+        """
+        out, at, interval, count = self._out, self._low, self._range, 0
+        for low, high, total in symbols:
+            step = interval // total
+            width, bits = (high - low) * step, 0
+            while width <= BOTTOM:
+                width <<= 8
+                bits += 8
+            if most is not None and len(out) + bits // 8 >= most:
+                break
+            at += low * step
             if at >= TOP:
                 self._carry()
                 at -= TOP
-            self._out.append(at >> 48)
-            at = (at & (BOTTOM - 1)) << 8
-            width <<= 8
-        self._low, self._range = at, width
+            if bits:
+                at <<= bits
+                out += (at >> 56).to_bytes(bits // 8, "big")
+                at &= TOP - 1
+            interval = width
+            count += 1
+        self._low, self._range = at, interval
+        return count
 
     def finish(self) -> bytes:
         """All bytes: the ones put out, and the least one that leads into the interval."""

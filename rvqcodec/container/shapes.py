@@ -44,6 +44,11 @@ class Shape:
         """Codes in all."""
         return self.allocation.total
 
+    @property
+    def step(self) -> int:
+        """Codes that only come together: one of every frame where all get the same."""
+        return self.frames // self.allocation.columns(self.frames)
+
     def n_q(self) -> NDArray[np.uint8]:
         """Codes of each frame and coded channel, uint8 [C, T]."""
         return allocation.n_q(self.limits, self.allocation, self.frames)

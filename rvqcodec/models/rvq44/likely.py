@@ -88,7 +88,7 @@ class Likely:
             raise ValueError(f"entries of shape {list(self.entries.shape)}")
 
     def seen(self, envelope: NDArray[np.float64]) -> Whole:
-        """Envelopes [n, BANDS] as rows have them."""
+        """Envelopes [..., BANDS] as rows have them."""
         return scaled(envelope, self.scale)
 
     def onsets(self, base: NDArray[np.float64]) -> NDArray[np.int64]:

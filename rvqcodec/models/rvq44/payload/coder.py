@@ -7,7 +7,7 @@ from rvqcodec.models.rvq44.likely import ENVELOPE, Likely
 from rvqcodec.models.rvq44.payload.decoding import decode
 from rvqcodec.models.rvq44.payload.encoding import encode
 from rvqcodec.models.rvq44.payload.frequencies import Frequencies
-from rvqcodec.models.rvq44.payload.order import Codes, Ints, Order
+from rvqcodec.models.rvq44.payload.order import Codes, Order
 
 
 class PayloadCoder:
@@ -17,9 +17,11 @@ class PayloadCoder:
         self._likely, self._paired = likely, paired
         self._frequencies = Frequencies(likely)
 
-    def encode(self, codes: Sequence[Codes], shape: Shape) -> tuple[bytes, Ints]:
+    def encode(
+        self, codes: Sequence[Codes], shape: Shape, size: int | None = None, least: int = 0
+    ) -> tuple[bytes, int]:
         """As `Coder.encode`."""
-        return encode(codes, self._order(shape), self._likely, self._frequencies)
+        return encode(codes, self._order(shape), self._likely, self._frequencies, size, least)
 
     def decode(self, payloads: Sequence[tuple[bytes, Shape]]) -> list[tuple[Codes, ...] | ValueError]:
         """As `Coder.decode`."""

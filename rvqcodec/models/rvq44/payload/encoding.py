@@ -12,17 +12,27 @@ from rvqcodec.models.rvq44.payload.frequencies import ONSET, SECOND, STATIC, STA
 from rvqcodec.models.rvq44.payload.order import Codes, Ints, Order
 
 
-def encode(codes: Sequence[Codes], order: Order, likely: Likely, frequencies: Frequencies) -> tuple[bytes, Ints]:
+def encode(
+    codes: Sequence[Codes],
+    order: Order,
+    likely: Likely,
+    frequencies: Frequencies,
+    size: int | None = None,
+    least: int = 0,
+) -> tuple[bytes, int]:
     """As `Coder.encode`."""
     slices = _Slices(order, likely, frequencies)
     for c, rows in enumerate(codes):
         add = slices.add_second if order.second(c) else slices.add_main
         add(c, rows.astype(np.int64))
-    coder, sizes = RangeEncoder(), [1]
-    for low, high, total in zip(*slices.found.tolist(), strict=True):
-        coder.put(low, high, total)
-        sizes.append(coder.size)
-    return coder.finish(), np.array(sizes, np.int64)
+    symbols, step = [*zip(*slices.found.tolist(), strict=True)], order.shape.step
+    coder, count = RangeEncoder(), len(symbols) if size is None else least
+    coder.put(symbols[:count])
+    count += coder.put(symbols[count:], size)
+    if count % step:
+        coder, count = RangeEncoder(), count // step * step
+        coder.put(symbols[:count])
+    return coder.finish(), count
 
 
 class _Slices:
@@ -66,19 +76,19 @@ class _Slices:
                 sums[k + 1, AROUND + here] += likely.entries[k, codes[k, here]]
         values = np.zeros((frames + 2 * AROUND, 2), np.float32)
         values[AROUND:-AROUND] = demand_values(self._order.demand[c])
+        seen = likely.seen(sums)
         for k in range(ENVELOPE):
             here = np.flatnonzero(n_q > k)
             if not len(here):
                 break
             levels = [self._order.level(c, k, here, o) for o in range(-AROUND, AROUND + 1)]
-            envelopes = [sums[level, here + o] for o, level in enumerate(levels)]
             around = [
-                np.concatenate([likely.seen(envelope), _column(level * LEVEL), values[here + o]], 1)
-                for o, (envelope, level) in enumerate(zip(envelopes, levels, strict=True))
+                np.concatenate([seen[level, here + o], _column(level * LEVEL), values[here + o]], 1)
+                for o, level in enumerate(levels)
             ]
-            near = np.stack(envelopes[AROUND - 1 : AROUND + 2], 1)
+            near = np.stack([sums[levels[o], here + o] for o in range(AROUND - 1, AROUND + 2)], 1)
             rows = likely.envelope[k].rows(np.concatenate(around, 1), near)
-            self._put(self._at[c, k, here], rows, np.arange(len(here)), codes[k, here])
+            self._put(self._at[c, k, here], rows, codes[k, here])
         return sums[BASE, AROUND:-AROUND]
 
     def _before(self, codes: Ints, places: Ints, here: Ints) -> Ints:
@@ -89,11 +99,15 @@ class _Slices:
 
     def _add(self, places: Ints, table: int, of: Ints, codes: Ints) -> None:
         """Codes [n] by rows `of` [n] of a table."""
-        unique, index = np.unique(of, return_inverse=True)
-        self._put(places, self._frequencies.rows(table, unique.tolist()), index.reshape(-1), codes)
+        rows = self._frequencies.rows(table, of.tolist())
+        slices = [
+            (row[code - 1] if code else 0, row[code], row[-1]) for row, code in zip(rows, codes.tolist(), strict=True)
+        ]
+        self.found[:, places] = np.array(slices).T
 
-    def _put(self, places: Ints, rows: Rows, index: Ints, codes: Ints) -> None:
-        """Codes [n] by rows[index]."""
+    def _put(self, places: Ints, rows: Rows, codes: Ints) -> None:
+        """Codes [n] by a row each."""
+        index = np.arange(len(codes))
         self.found[0, places] = np.where(codes > 0, rows[index, codes - 1], 0)
         self.found[1, places] = rows[index, codes]
         self.found[2, places] = rows[index, -1]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rvqcodec.models.rvq44.integers import Rows
 from rvqcodec.models.rvq44.likely import CHAINED, Likely
 
 SECOND, STATIC, STATIC_SECOND, ONSET = range(CHAINED, CHAINED + 4)
@@ -29,13 +28,14 @@ class Frequencies:
             found = self._kept[table, of]
         return found
 
-    def rows(self, table: int, of: Sequence[int]) -> Rows:
-        """Rows, one for each of these, which are all different."""
-        self._make_room(len(of))
-        missing = [one for one in of if (table, one) not in self._kept]
+    def rows(self, table: int, of: Sequence[int]) -> Sequence[Sequence[int]]:
+        """Rows, one for each of these."""
+        different = dict.fromkeys(of)
+        self._make_room(len(different))
+        missing = [one for one in different if (table, one) not in self._kept]
         if missing:
             self._make(table, missing)
-        return np.stack([np.frombuffer(self._kept[table, one], np.int32) for one in of])
+        return [self._kept[table, one] for one in of]
 
     def _make_room(self, count: int) -> None:
         """Forget all, where as many more would be too many."""

@@ -23,7 +23,7 @@ class Order:
         self.shape, self._paired = shape, paired
         self.channels = range(len(shape.limits))
         self.n_q = shape.n_q().astype(np.int64)
-        self._repeat = shape.frames // shape.allocation.columns(shape.frames)
+        self._repeat = shape.step
         # demands as the rule sees them [T] of each channel, and as contexts do
         rows = shape.allocation.rows(shape.frames)
         self._ranked = [np.repeat(np.frombuffer(row, np.uint8), self._repeat) for row in rows]
