@@ -255,7 +255,7 @@ def test_noise_gets_all_its_power(plain: Network) -> None:
 def test_smoothed_power_keeps_the_sum(plain: Network) -> None:
     power = torch.zeros(1, 1, NEW.sub_frame)
     power[..., 300] = 5.0
-    found = plain.smoothed(power)
+    found = plain.missing.smoothed(power)
     assert float(found.sum()) == pytest.approx(5.0, rel=1e-5)
     places = found[0, 0].nonzero().flatten().tolist()
     assert places == list(range(295, 305)), "ten, of which the coefficient itself is the sixth"

@@ -33,6 +33,7 @@ from rvqcodec.models.rvq44.network.layers import (
     overlap_add,
     start_as_identity,
 )
+from rvqcodec.models.rvq44.network.missing import Missing
 from rvqcodec.models.rvq44.network.onset import Onsets
 from rvqcodec.models.rvq44.network.parts import Dequantized, Encoded, Shape, Synthesis
 from rvqcodec.models.rvq44.network.quantize import LatentQuantizer
@@ -88,7 +89,6 @@ class Network(nn.Module):
         self.transform = MDCT(c.sub_frame)
         self.band_weights: Tensor
         self.window: Tensor
-        self.smooth: Tensor
         self.importance: Tensor
         self.audible: Tensor
         self.noise_gains: Tensor
@@ -97,7 +97,6 @@ class Network(nn.Module):
         for name, table in (
             ("band_weights", made.band_weights),
             ("window", made.analysis_window),
-            ("smooth", made.smooth),
             ("importance", made.importance),
             ("audible", made.audible),
             ("noise_gains", made.noise_gains),
@@ -105,6 +104,7 @@ class Network(nn.Module):
         ):
             self.register_buffer(name, torch.from_numpy(table).clone(), persistent=False)
         self.order = Order(c)
+        self.missing = Missing(c)
         start_as_classical_codec(self)
 
     @property
@@ -297,27 +297,6 @@ class Network(nn.Module):
         for block in self.decoder_net:
             x = block(x)
         return x, *around
-
-    def missing(self, wanted: Tensor, power: Tensor) -> Tensor:
-        """Power that coefficients should have, and what is coded of it [B, S, sub_frame] -> power that is missing.
-
-        It lies where little is coded, and is in a band never more than the band lacks: so a tone that is coded gets no
-        noise around it, and noise gets all its power.
-        """
-        empty = (wanted - self.smoothed(power)).clamp_min(0)
-        bands = self.band_weights
-        lacking = ((wanted - power) @ bands).clamp_min(0) / (empty @ bands + 1e-12)
-        return empty * (lacking.clamp_max(1) @ bands.t())
-
-    def smoothed(self, power: Tensor) -> Tensor:
-        """[B, S, sub_frame] -> the same, averaged over neighbouring coefficients (Hann window)."""
-        half, size = len(self.smooth) // 2, power.shape[2]
-        wide = F.pad(power, (half - 1, half))  # the window is a periodic one: 0, then pairs of equal weight
-        pairs = (wide[..., i : i + size] + wide[..., 2 * half - 1 - i :][..., :size] for i in range(half))
-        sums = torch.zeros_like(power)
-        for weight, pair in zip(self.smooth[1 : half + 1], pairs, strict=True):  # twice as fast as a convolution
-            sums = torch.addcmul(sums, pair, weight)
-        return sums
 
     def inverse(self, coefficients: Tensor) -> Tensor:
         """MDCT coefficients [B, 1 + S, sub_frame], with the sub-frame before -> samples [B, S * sub_frame]."""

@@ -88,7 +88,8 @@ class PairDecoder:
         alpha, rho = spread(values[0], network.band_weights)
         unlike = self._unlike(joined[:-1])[None]
         wanted = (rho * unlike).square()
-        missing = network.missing(network.smoothed(wanted), coded.square()) / (network.smoothed(wanted) + 1e-12)
+        smooth = network.missing.smoothed(wanted)
+        missing = network.missing(smooth, coded.square()) / (smooth + 1e-12)
         predicted = torch.where(coded != 0, steady, alpha) * main
         second = predicted + coded + rho * unlike * missing.clamp_max(1).sqrt()
         return Synthesis(torch.cat([main, second]), noise, envelope, n_q, onset)
