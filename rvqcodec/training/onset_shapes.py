@@ -73,7 +73,8 @@ def _move_rare(entries: Tensor, shapes: Tensor, codes: Tensor) -> None:
     """Put entries that hardly any shape chose to shapes that the most common ones stand for."""
     number = torch.bincount(codes, minlength=len(entries))
     rare = (number < RARE).nonzero()[:, 0]
-    for entry, common in zip(rare.tolist(), number.topk(len(rare)).indices.tolist(), strict=True):
+    chosen = min(len(rare), int((number > 0).sum()))  # where few are, some rare entries stay as they are
+    for entry, common in zip(rare.tolist(), number.topk(chosen).indices.tolist(), strict=False):
         theirs = (codes == common).nonzero()[:, 0]
         entries[entry] = shapes[theirs[torch.randint(len(theirs), (1,), device=codes.device)[0]]]
 
