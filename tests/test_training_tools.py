@@ -23,6 +23,7 @@ from rvqcodec.training.data import Mix, Pool, build_cache, domain_of, held_out
 from rvqcodec.training.evaluate import figures, held_out_clips
 from rvqcodec.training.export import averaged_network, export
 from rvqcodec.training.options import Options
+from rvqcodec.training.tables import write as write_tables
 from rvqcodec.training.trainer import Trainer
 
 OPTIONS = Options(steps=4, batch=2, sub_frames=8, start_batches=1, carrier_steps=2, stereo_steps=2, judge_channels=2)
@@ -203,6 +204,15 @@ class TestExport:
         with pytest.raises(WeightsError, match="choose another --model-id"):
             export(tmp_path / "other.pt", tmp_path / "w", decoder_version=3, **names)
         assert len(names_in(tmp_path / "w")) == 4
+
+    def test_tables_that_fit_are_named(self, checkpoint: Path, tmp_path: Path) -> None:
+        names: dict[str, Any] = {"model_id": "tiny-1", "decoder_version": 1, "licence": "CC0", "training": {}}
+        card = export(checkpoint, tmp_path, **names)
+        assert cards.read_card(card).tables_sha256 is None
+        for made_for, fits in ((cards.read_card(card).bitstream_sha256, True), ("ab" * 32, False)):
+            digest = write_tables({}, tmp_path / "tiny-1.tables.safetensors", made_for, force=True)
+            export(checkpoint, tmp_path, **names, overwrite=True)
+            assert cards.read_card(card).tables_sha256 == (digest if fits else None)
 
     def test_numbers_beyond_float16(self, checkpoint: Path, tmp_path: Path) -> None:
         state = torch.load(checkpoint, weights_only=True)

@@ -1,4 +1,4 @@
-"""The commands below `rvq train`: figures, usage, profile, plot, export, tables, pack, unpack, credits."""
+"""The commands below `rvq train`: figures, usage, profile, plot, export, tables, name-tables, pack, unpack, credits."""
 
 import json
 from collections.abc import Callable
@@ -289,6 +289,22 @@ def tables(
     click.echo(f"{target} {making.write(tensors, target, card.bitstream_sha256, force=force)}")
 
 
+@click.command()
+@click.argument("path", metavar="TABLES", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@guarded
+def name_tables(path: Path) -> None:
+    """Write the sha256 of MODEL.tables.safetensors into the cards of its model beside it.
+
+    A card without it, or with another, makes rvq refuse the tables. `tables` and `export` write it too.
+    """
+    from rvqcodec.training import tables as making
+
+    named = making.name_in_cards(path)
+    if not named:
+        raise RvqError(f"{path}: no card beside it is of the model and bitstream that the tables are made for")
+    streams.show(*map(str, named))
+
+
 def bytes_of(text: str) -> int:
     """ "60MiB", "16MB", "1GiB", "5000" -> bytes. RvqError for anything else."""
     units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
@@ -340,4 +356,4 @@ def credits(manifest: Path, output: str, force: bool) -> None:
         sink.write(text.encode())
 
 
-TOOLS: tuple[click.Command, ...] = (figures, usage, profile, plot, export, tables, pack, unpack, credits)
+TOOLS: tuple[click.Command, ...] = (figures, usage, profile, plot, export, tables, name_tables, pack, unpack, credits)

@@ -31,6 +31,7 @@ class Card:
     training: dict[str, Any]
     path: Path  # of NAME.safetensors
     facts: ModelFacts  # as the family makes them of the rest
+    tables_sha256: str | None = None  # of MODEL.tables.safetensors beside it, where the model has such tables
 
     @property
     def weights_hash(self) -> bytes:

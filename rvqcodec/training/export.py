@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rvqcodec import files
 from rvqcodec.errors import WeightsError
+from rvqcodec.models import coding
 from rvqcodec.models.cards import read_card
 from rvqcodec.models.loading import bitstream_sha256
 from rvqcodec.models.rvq44 import config as configs
@@ -50,6 +51,8 @@ def export(
 ) -> Path:
     """Write the average of a checkpoint as float16 and its description; returns the description's path.
 
+    Tables of its bitstream in `folder` are named in the description.
+
     WeightsError: numbers that float16 cannot hold; weights of that name exist; another decoder version of the same
     model id in `folder` has another bitstream, so that files of one could not be decoded with the other.
     """
@@ -85,10 +88,20 @@ def export(
         "licence": licence,
         "training": training | {"steps": state["progress"]["step"], "options": state["options"]},
     }
-    for target, content in ((path, data), (card, (json.dumps(description, indent=2) + "\n").encode())):
+    tables = folder / f"{model_id}{coding.ENDING}"
+    if tables.exists():
+        known = coding.read(tables)
+        description |= {"tables_sha256": known.sha256} if known.made_for == bitstream else {}
+    for target, content in ((path, data), (card, card_bytes(description))):
         with files.replacing(target, force=True) as file:
             file.write(content)
     return card
+
+
+def card_bytes(fields: Mapping[str, Any]) -> bytes:
+    """A card as it is written: what is long stands last."""
+    ordered = sorted(fields.items(), key=lambda field: field[0] in ("config", "licence", "training"))
+    return (json.dumps(dict(ordered), indent=2) + "\n").encode()
 
 
 def bitstream_of(tensors: Mapping[str, Tensor]) -> str:

@@ -4,9 +4,11 @@ collect    excerpts of recordings -> their codes, chunk by chunk (`Chunks`)
 train      codes -> networks (`training.likely`), frequencies of codes that stand alone
 whole      all of it -> tensors of whole numbers, as `models.rvq44.likely` reads them
 write      tensors -> MODEL.tables.safetensors
+name       their hash -> the cards beside them
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,8 @@ from rvqcodec import files
 from rvqcodec.codec.encoding import Encoder
 from rvqcodec.container import FRAMES_PER_CHUNK, Chunk, Header
 from rvqcodec.errors import WeightsError
-from rvqcodec.models.coding import FOR
+from rvqcodec.models.cards import read_card
+from rvqcodec.models.coding import ENDING, FOR, read
 from rvqcodec.models.interface import Card, Model
 from rvqcodec.models.loading import open_card, verified_tensors
 from rvqcodec.models.rvq44.config import Config
@@ -33,6 +36,7 @@ from rvqcodec.models.rvq44.network import Network
 from rvqcodec.models.rvq44.network.engine import network_of
 from rvqcodec.models.rvq44.payload import known_levels
 from rvqcodec.training.data import mapped
+from rvqcodec.training.export import card_bytes
 from rvqcodec.training.likely import ChainNet, Chunks, EnvelopeNet, first_bias, fit, moved
 
 FAMILY = "rvq44"
@@ -273,8 +277,23 @@ def alone(codes: Sequence[tuple[Tensor, Tensor]], size: int) -> NDArray[np.uint1
 
 
 def write(tensors: Mapping[str, NDArray[Any]], path: Path, bitstream: str, *, force: bool = False) -> str:
-    """Write tables for a bitstream; gives their hash."""
+    """Write tables for a bitstream, which the cards beside them then name; gives their hash."""
     data = save({name: np.ascontiguousarray(x) for name, x in tensors.items()}, metadata={FOR: bitstream})
     with files.replacing(path, force=force) as file:
         file.write(data)
+    name_in_cards(path)
     return hashlib.sha256(data).hexdigest()
+
+
+def name_in_cards(path: Path) -> list[Path]:
+    """Write the hash of tables into the cards beside them that are of their bitstream; gives these."""
+    tables, named = read(path), []
+    model_id = path.name.removesuffix(ENDING)
+    for card in sorted(path.parent.glob(f"{model_id}-d*.json")):
+        found = read_card(card)
+        if (found.model_id, found.bitstream_sha256) == (model_id, tables.made_for):
+            fields = json.loads(card.read_text(encoding="utf-8")) | {"tables_sha256": tables.sha256}
+            with files.replacing(card, force=True) as file:
+                file.write(card_bytes(fields))
+            named.append(card)
+    return named
