@@ -5,9 +5,9 @@ Source: RFC 9639.
 
 from dataclasses import dataclass, field
 
+from rvqcodec.audio.chunks import File
 from rvqcodec.audio.comments import parse_comments
 from rvqcodec.audio.found import PICTURE, Found, plural
-from rvqcodec.audio.layouts import File
 
 INFO_SIZE = 34
 FRAME_HEAD = 16  # bytes, the most that a frame's header has

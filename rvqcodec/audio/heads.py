@@ -8,11 +8,11 @@ import struct
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rvqcodec.audio.chunks import ChunkStyle, is_id, split_head
 from rvqcodec.audio.found import Found
 from rvqcodec.audio.layouts import Layout
 from rvqcodec.errors import AudioError
 
-MAX_CHUNKS = 4096  # before or behind the samples; more is an attack, not a recording
 MAX_INFO = 1 << 24  # bytes of a chunk of tags that are worth reading; pictures are in some
 
 
@@ -24,24 +24,6 @@ class Stream(Protocol):
 
 class CodingError(AudioError):
     """Samples coded in a way that our own readers leave to libsndfile (ADPCM, GSM, ...)."""
-
-
-@dataclass(frozen=True)
-class ChunkStyle:
-    """How chunks stand in a format: `head` is a struct of id and size; sizes are rounded up to `pad` bytes, and
-    count the chunk's own head where `whole`. Ids of 16 bytes are GUIDs whose first four are a RIFF id."""
-
-    name: str
-    head: str
-    pad: int
-    whole: bool = False
-
-
-RIFF = ChunkStyle("WAV", "<4sI", 2)
-RIFX = ChunkStyle("WAV", ">4sI", 2)
-IFF = ChunkStyle("AIFF", ">4sI", 2)
-CAF = ChunkStyle("CAF", ">4sq", 1)
-W64 = ChunkStyle("W64", "<16sQ", 8, whole=True)
 
 
 @dataclass(frozen=True)
@@ -121,17 +103,6 @@ class HeadReader:
         shown = chunk.decode("latin-1")
         self._within = f" (its {shown!r} chunk announces {size:,} bytes)"
         return chunk, size
-
-
-def split_head(head: bytes, style: ChunkStyle) -> tuple[bytes, int]:
-    """Id (four bytes) and size of the body, from a chunk's head."""
-    chunk, size = struct.unpack(style.head, head)
-    return chunk[:4], size - len(head) if style.whole else size
-
-
-def is_id(text: bytes) -> bool:
-    """Whether four bytes may be the id of a chunk: printable ASCII."""
-    return len(text) == 4 and all(0x20 <= byte < 0x7F for byte in text) and text != b"    "
 
 
 def bogus(size: int) -> bool:

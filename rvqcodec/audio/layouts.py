@@ -7,17 +7,16 @@ chunks (Apple Core Audio Format 1.0).
 
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rvqcodec import speakers
+from rvqcodec.audio.chunks import CAF, IFF, RIFF, RIFX, W64, ChunkStyle, File, walk
 from rvqcodec.errors import AudioError
 
-MAX_CHUNKS = 4096
 _MASK_COMMENT = re.compile(rb"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=(?:0x)?([0-9a-f]{1,8})(?![0-9a-f])", re.IGNORECASE)
 _MAX_START = 1 << 20  # bytes of an Ogg file that are looked at
 
@@ -30,6 +29,9 @@ _VORBIS = {
     7: "FL FC FR SL SR BC LFE",
     8: "FL FC FR SL SR BL BR LFE",
 }
+
+# Formats whose 'fmt ' chunk may say a mask.
+_MASKED = {b"RIFF": RIFF, b"RIFX": RIFX, b"RF64": RIFF, b"BW64": RIFF, b"riff": W64}
 
 # Surround at the side and behind stand in for one another.
 _BESIDE = {4: 9, 5: 10, 9: 4, 10: 5}
@@ -56,13 +58,6 @@ _APPLE_LABELS = {
     "L": 1, "R": 2, "C": 3, "LFE": 4, "Ls": 5, "Rs": 6, "Lc": 7, "Rc": 8, "Cs": 9, "Lsd": 10, "Rsd": 11, "Ts": 12,
     "Vhl": 13, "Vhc": 14, "Vhr": 15, "Rls": 33, "Rrs": 34, "Lw": 35, "Rw": 36,
 }  # fmt: skip
-
-
-class File(Protocol):
-    """What is read here: a file, or `Pieces`."""
-
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
-    def read(self, n: int, /) -> bytes: ...
 
 
 _LAVF = re.compile(rb"Lavf(\d+)")
@@ -175,19 +170,17 @@ def read_layout(file: File, channels: int) -> Layout:
     file.seek(0)
     start = file.read(16)
     try:
-        if start[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
-            return of_mask(_wav_mask(file, "<" if start[:4] != b"RIFX" else ">"), channels)
-        if start[:4] == b"riff":
-            return of_mask(_w64_mask(file), channels)
+        if start[:4] in _MASKED:
+            style = _MASKED[start[:4]]
+            return of_mask(mask_of_fmt(_body(file, style, b"fmt "), style.head[0]), channels)
         if start[:4] == b"fLaC":
             return of_mask(_flac_mask(file, 4), channels)
         if start[:4] == b"OggS":
             return _ogg_layout(file, channels)
         if start[:4] == b"caff":
-            info = _chunk(_caf_chunks(file), file, b"info")
-            return apple_layout(_chunk(_caf_chunks(file), file, b"chan"), channels, info)
+            return apple_layout(_body(file, CAF, b"chan"), channels, _body(file, CAF, b"info"))
         if start[:4] == b"FORM":
-            return apple_layout(_chunk(_aiff_chunks(file), file, b"CHAN"), channels)
+            return apple_layout(_body(file, IFF, b"CHAN"), channels)
     except (struct.error, OSError, OverflowError, ValueError):
         pass
     return unsaid(channels)
@@ -200,63 +193,14 @@ def mask_of_fmt(body: bytes, order: str = "<") -> int | None:
     return int(struct.unpack_from(order + "I", body, 20)[0])
 
 
-def _chunk(chunks: Iterator[tuple[bytes, int]], file: File, name: bytes) -> bytes:
-    """The body of the first chunk of that name, b"" where there is none; `file` stands at each in turn."""
-    for _, (chunk, size) in zip(range(MAX_CHUNKS), chunks, strict=False):
+def _body(file: File, style: ChunkStyle, name: bytes) -> bytes:
+    """The body of the first chunk of that name, b"" where there is none."""
+    for chunk, size, _ in walk(file, style):
         if chunk == name:
-            return file.read(min(size, 1 << 16))
-    return b""
-
-
-def _wav_mask(file: File, order: str) -> int | None:
-    return mask_of_fmt(_chunk(_iff_chunks(file, order), file, b"fmt "), order)
-
-
-def _aiff_chunks(file: File) -> Iterator[tuple[bytes, int]]:
-    return _iff_chunks(file, ">")
-
-
-def _iff_chunks(file: File, order: str) -> Iterator[tuple[bytes, int]]:
-    position = 12
-    while True:
-        file.seek(position)
-        start = file.read(8)
-        if len(start) < 8:
-            return
-        chunk, size = struct.unpack(order + "4sI", start)
-        yield chunk, size
-        position += 8 + size + (size & 1)
-
-
-def _w64_mask(file: File) -> int | None:
-    def chunks() -> Iterator[tuple[bytes, int]]:
-        position = 40
-        while True:
-            file.seek(position)
-            start = file.read(24)
-            if len(start) < 24:
-                return
-            size: int = struct.unpack_from("<Q", start, 16)[0]
-            if size < 24:
-                return
-            yield start[:4], size - 24
-            position += size + -size % 8
-
-    return mask_of_fmt(_chunk(chunks(), file, b"fmt "))
-
-
-def _caf_chunks(file: File) -> Iterator[tuple[bytes, int]]:
-    position = 8
-    while True:
-        file.seek(position)
-        start = file.read(12)
-        if len(start) < 12:
-            return
-        chunk, size = struct.unpack(">4sq", start)
-        yield chunk, max(0, size)
+            return file.read(max(0, min(size, 1 << 16)))
         if size < 0:  # the samples, up to the end
-            return
-        position += 12 + size
+            break
+    return b""
 
 
 def _flac_mask(file: File, position: int) -> int | None:

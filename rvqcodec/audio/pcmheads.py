@@ -8,21 +8,9 @@ import math
 import struct
 from collections.abc import Callable
 
+from rvqcodec.audio.chunks import CAF, IFF, MAX_CHUNKS, W64, ChunkStyle
 from rvqcodec.audio.found import Found
-from rvqcodec.audio.heads import (
-    CAF,
-    IFF,
-    MAX_CHUNKS,
-    MAX_INFO,
-    W64,
-    ChunkStyle,
-    CodingError,
-    Head,
-    HeadReader,
-    Stream,
-    announced,
-    bogus,
-)
+from rvqcodec.audio.heads import MAX_INFO, CodingError, Head, HeadReader, Stream, announced, bogus
 from rvqcodec.audio.layouts import Layout, apple_layout, mask_of_fmt, of_mask
 from rvqcodec.audio.samples import WIDTH, check_rate_and_channels
 from rvqcodec.audio.tags import TAG_CHUNKS, decoded, read_chunk

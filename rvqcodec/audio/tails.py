@@ -4,13 +4,14 @@ import struct
 from dataclasses import dataclass
 from typing import IO
 
+from rvqcodec.audio.chunks import CAF, IFF, MAX_CHUNKS, RIFF, RIFX, W64, ChunkStyle, is_id, split_head, walk
 from rvqcodec.audio.found import Found
-from rvqcodec.audio.heads import CAF, IFF, MAX_CHUNKS, MAX_INFO, RIFF, RIFX, W64, ChunkStyle, bogus, is_id, split_head
+from rvqcodec.audio.heads import MAX_INFO, bogus
 from rvqcodec.audio.id3 import ape_size, id3_size, read_ape, read_id3, read_id3v1
 from rvqcodec.audio.pcmheads import head_reader
 from rvqcodec.audio.tags import KNOWN_CHUNKS, TAG_CHUNKS, read_chunk
 
-_STYLES = {b"RIFF": (RIFF, 12), b"RIFX": (RIFX, 12), b"FORM": (IFF, 12), b"caff": (CAF, 8), b"riff": (W64, 40)}
+_STYLES = {b"RIFF": RIFF, b"RIFX": RIFX, b"FORM": IFF, b"caff": CAF, b"riff": W64}
 _ZEROS = 1 << 26  # bytes of padding that are looked at
 _RECORDINGS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"caff", b".snd", b"riff", b"fLaC", b"OggS")
 _FEW = 8  # bytes that are not worth a word
@@ -94,27 +95,19 @@ def coded_losses(file: IO[bytes], begin: int, end: int) -> list[str]:
     `file` is left anywhere; other formats than those with chunks give none.
     """
     file.seek(begin)
-    style, position = _STYLES.get(file.read(4), (None, 0))
+    style = _STYLES.get(file.read(4))
     if style is None:
         return []
-    n_head = struct.calcsize(style.head)
-    position += begin
-    for _ in range(MAX_CHUNKS):
-        file.seek(position)
-        head = file.read(n_head)
-        if len(head) < n_head:
-            break
-        chunk, size = split_head(head, style)
-        held = end - position - n_head
+    for chunk, size, at in walk(file, style, begin):
+        held = end - at
         if chunk in (b"data", b"SSND"):
             if not 0 < size <= held:
                 unknown = size <= 0 or size >= 2**62 or (style.head[-1] == "I" and bogus(size))
                 return [] if unknown else [f"cut off: announces {size:,} bytes of samples, holds {held:,}"]
-            file.seek(position + n_head + size)
+            file.seek(at + size)
             tail = read_tail(Behind(file, held - size), style, Found(), pad=-size % style.pad)
             what = "of another recording " if tail.recording else ""
             return [f"{tail.n_bytes:,} bytes {what}behind the samples left out"] if tail.n_bytes else []
-        position += n_head + max(0, size) + -size % style.pad
     return []
 
 

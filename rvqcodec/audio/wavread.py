@@ -5,19 +5,9 @@ Source: Microsoft/IBM "Multimedia Programming Interface" 1.0 (RIFF), EBU Tech 33
 
 import struct
 
+from rvqcodec.audio.chunks import MAX_CHUNKS, RIFF, RIFX
 from rvqcodec.audio.found import Found
-from rvqcodec.audio.heads import (
-    MAX_CHUNKS,
-    MAX_INFO,
-    RIFF,
-    RIFX,
-    CodingError,
-    Head,
-    HeadReader,
-    Stream,
-    announced,
-    bogus,
-)
+from rvqcodec.audio.heads import MAX_INFO, CodingError, Head, HeadReader, Stream, announced, bogus
 from rvqcodec.audio.layouts import Layout, mask_of_fmt, of_mask
 from rvqcodec.audio.samples import WIDTH, check_rate_and_channels
 from rvqcodec.audio.tags import TAG_CHUNKS, read_chunk
