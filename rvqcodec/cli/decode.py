@@ -137,14 +137,4 @@ def decode(
             batch.fail(f"{called(job.source)}: {places}; the result has silence there")
         return clock(report.seconds)
 
-    run_jobs(
-        work,
-        run,
-        force=force,
-        workers=jobs,
-        batch=batch,
-        quiet=quiet,
-        label="decode",
-        preserve_modtime=preserve_modtime,
-    )
-    batch.finish()
+    run_jobs(work, run, force=force, workers=jobs, batch=batch, label="decode", preserve_modtime=preserve_modtime)

@@ -157,17 +157,7 @@ def encode(
         kbps = bitrates.format_kbps(8 * report.file_bytes / report.seconds) if report.n_samples else "empty"
         return f"{clock(report.seconds)}, {report.file_bytes:,} bytes, {kbps}"
 
-    run_jobs(
-        work,
-        run,
-        force=force,
-        workers=jobs,
-        batch=batch,
-        quiet=quiet,
-        label="encode",
-        preserve_modtime=preserve_modtime,
-    )
-    batch.finish()
+    run_jobs(work, run, force=force, workers=jobs, batch=batch, label="encode", preserve_modtime=preserve_modtime)
 
 
 def _check_layout(text: str) -> None:

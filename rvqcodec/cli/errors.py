@@ -75,12 +75,12 @@ def guarded(function: Callable[P, T]) -> Callable[P, T]:
 class Batch:
     """Many inputs: a failure is printed with its name, the others go on; `finish` exits 1 if any failed.
 
-    quiet: notes are not printed.
+    quiet: notes, and lines about results, are not printed.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.failed = self.present = 0
-        self._quiet = quiet
+        self.quiet = quiet
 
     @contextlib.contextmanager
     def item(self, name: str) -> Iterator[None]:
@@ -100,7 +100,7 @@ class Batch:
 
     def note(self, message: str) -> None:
         """Tell of what was passed over by a rule; that is no failure."""
-        if not self._quiet:
+        if not self.quiet:
             say(message)
 
     def tell(self, remarks: "Remarks") -> None:

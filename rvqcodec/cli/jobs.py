@@ -22,11 +22,10 @@ def run_jobs(
     force: bool,
     workers: int = 1,
     batch: Batch,
-    quiet: bool,
     label: str,
     preserve_modtime: bool = False,
 ) -> None:
-    """Check and run every job; errors go to `batch`, results to stderr as one line each unless `quiet`."""
+    """Check and run every job, and end `batch`, which gets the errors; a line on stderr for each result."""
 
     def one(job: Job, progress: types.Progress) -> str:
         check_job(job, force=force)
@@ -36,19 +35,20 @@ def run_jobs(
         return line
 
     if workers > 1 and len(jobs) > 1:
-        _run_at_once(jobs, one, workers=min(workers, len(jobs)), batch=batch, quiet=quiet, label=label)
-        return
-    for job in jobs:
-        with batch.item(called(job.source)), Bar(label=label, unit="s", quiet=quiet) as progress:
-            line = one(job, progress.to)
-            progress.close()
-            _tell(job, line, quiet)
+        _run_at_once(jobs, one, workers=min(workers, len(jobs)), batch=batch, label=label)
+    else:
+        for job in jobs:
+            with batch.item(called(job.source)), Bar(label=label, unit="s", quiet=batch.quiet) as progress:
+                line = one(job, progress.to)
+                progress.close()
+                _tell(job, line, batch)
+    batch.finish()
 
 
-def _run_at_once(jobs: Sequence[Job], run: Run, *, workers: int, batch: Batch, quiet: bool, label: str) -> None:
+def _run_at_once(jobs: Sequence[Job], run: Run, *, workers: int, batch: Batch, label: str) -> None:
     """Threads: one process loads the weights once, and numpy computes outside Python's lock."""
     with (
-        Bar(label=label, unit="file", quiet=quiet) as progress,
+        Bar(label=label, unit="file", quiet=batch.quiet) as progress,
         ThreadPoolExecutor(workers, initializer=_share_cores, initargs=(workers,)) as pool,
     ):
         futures: dict[Future[str], Job] = {pool.submit(run, job, _unseen): job for job in jobs}
@@ -56,7 +56,7 @@ def _run_at_once(jobs: Sequence[Job], run: Run, *, workers: int, batch: Batch, q
             for done, future in enumerate(as_completed(futures), 1):
                 job = futures[future]
                 with batch.item(called(job.source)):
-                    _tell(job, future.result(), quiet)
+                    _tell(job, future.result(), batch)
                 progress.to(done, len(jobs))
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -72,6 +72,6 @@ def _share_cores(workers: int) -> None:
     threads.limit(threads.cores() // workers)
 
 
-def _tell(job: Job, line: str, quiet: bool) -> None:
-    if not quiet and job.target != STREAM:
+def _tell(job: Job, line: str, batch: Batch) -> None:
+    if not batch.quiet and job.target != STREAM:
         say(f"{called(job.source)} -> {job.target}: {line}", prefix="")

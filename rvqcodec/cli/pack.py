@@ -50,8 +50,7 @@ def pack(
                 done = pack_file(reader, out, header)
             return f"{done.total_bytes:,} bytes, {100 * (done.total_bytes / reader.total_bytes - 1):+.1f} %"
 
-    run_jobs(work, run, force=force, batch=batch, quiet=quiet, label="pack", preserve_modtime=preserve_modtime)
-    batch.finish()
+    run_jobs(work, run, force=force, batch=batch, label="pack", preserve_modtime=preserve_modtime)
 
 
 def _coded(header: Header) -> Header:

@@ -69,5 +69,4 @@ def trim(
             rate = done.total_bytes * 8 * header.sample_rate / done.n_samples if done.n_samples else 0
             return f"{done.total_bytes:,} bytes, {format_kbps(round(rate, -1))}"
 
-    run_jobs(work, run, force=force, batch=batch, quiet=quiet, label="trim", preserve_modtime=preserve_modtime)
-    batch.finish()
+    run_jobs(work, run, force=force, batch=batch, label="trim", preserve_modtime=preserve_modtime)

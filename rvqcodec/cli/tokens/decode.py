@@ -108,8 +108,7 @@ def decode(
             _to_audio(codes, job, kind, device, progress, force=force)
         return f"{codes.n_q} codebooks x {codes.frames} frames, {length_of(codes)}"
 
-    run_jobs(work, run, force=force, batch=batch, quiet=quiet, label="decode", preserve_modtime=preserve_modtime)
-    batch.finish()
+    run_jobs(work, run, force=force, batch=batch, label="decode", preserve_modtime=preserve_modtime)
 
 
 def _as_said(codes: Codes) -> Codes:

@@ -134,8 +134,7 @@ def encode(
             streams.say(line, prefix="")
         return line
 
-    run_jobs(work, run, force=force, batch=batch, quiet=quiet, label="encode", preserve_modtime=preserve_modtime)
-    batch.finish()
+    run_jobs(work, run, force=force, batch=batch, label="encode", preserve_modtime=preserve_modtime)
 
 
 def _reread(source: str) -> str:
