@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rvqcodec.cli import streams
+from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import Batch, guarded
 from rvqcodec.cli.names import check_target, result_name
 from rvqcodec.texts import printable
@@ -26,13 +26,7 @@ JUDGED_SECONDS = 60.0  # PESQ, STOI and ViSQOL are made for clips, and ViSQOL ta
     "--plot", type=click.Path(dir_okay=False), metavar="PNG", help="Draw both spectrograms and their difference."
 )
 @click.option("--fast", is_flag=True, help="Leave out PESQ, STOI and ViSQOL.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where an .rvq file is decoded; auto takes CUDA where there is one.",
-)
+@options.device("Where an .rvq file is decoded")
 @click.option("-f", "--force", is_flag=True, help="Overwrite a picture that exists.")
 @guarded
 def compare(

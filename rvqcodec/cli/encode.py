@@ -25,13 +25,7 @@ from rvqcodec.types import Progress
     metavar="KBPS",
     help="The most that the codes take: 6kbps, 6k, 6 or 6000; see `rvq models` for the range.  [default: 6kbps]",
 )
-@click.option(
-    "-q",
-    "--codebooks",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Codebooks a frame, over all channels; instead of -b.",
-)
+@options.codebooks()
 @click.option("-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.")
 @options.mono()
 @click.option(

@@ -8,13 +8,19 @@ import click
 from rvqcodec.cli.streams import STREAM
 from rvqcodec.codes import bitrate as bitrates
 
-DEVICE = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where the network runs; auto takes CUDA where there is one.",
-)
+
+def device(what: str) -> Callable[[Any], Any]:
+    """--device: `what` is done there."""
+    return click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help=f"{what}; auto takes CUDA where there is one.",
+    )
+
+
+DEVICE = device("Where the network runs")
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite results that exist.")
 FORCE_ONE = click.option("-f", "--force", is_flag=True, help="Overwrite a result that exists.")
 QUIET = click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
@@ -24,6 +30,7 @@ SKIP_EXISTING = click.option(
 PRESERVE_MODTIME = click.option(
     "--preserve-modtime", is_flag=True, help="Give each result the time of modification of its input."
 )
+THREADS = click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
 IGNORE_LENGTH = click.option(
     "--ignore-length",
     is_flag=True,
@@ -37,6 +44,17 @@ RESULT = click.option(
     show_default=True,
     help="Result: a file, or - for stdout.",
 )
+
+
+def codebooks(before: str = "") -> Callable[[Any], Any]:
+    """-q of a verb that takes -b; `before` is put before its help."""
+    return click.option(
+        "-q",
+        "--codebooks",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help=f"{before}{'c' if before else 'C'}odebooks a frame, over all channels; instead of -b.",
+    )
 
 
 def mono(before: str = "") -> Callable[[Any], Any]:

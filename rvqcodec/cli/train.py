@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rvqcodec.cli import streams
+from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import guarded
 from rvqcodec.cli.progress import Bar
 from rvqcodec.cli.text import clock
@@ -47,14 +47,8 @@ WITHOUT_TORCH = ("credits", "pack", "unpack")  # tools that need only files
     multiple=True,
     help="Any other setting of training, or of a new network; a wrong name lists them all. May be repeated.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to train; auto takes CUDA where there is one.",
-)
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
+@options.device("Where to train")
+@options.THREADS
 @folder_option("--cache", help="Where decoded audio is kept. [default: RUN/cache]", must_exist=False)
 @click.option("--compile", "compiled", is_flag=True, help="Let torch.compile fuse the network's blocks.")
 @click.option("--no-figures", is_flag=True, help="Do not measure the held-out files at the end.")

@@ -89,7 +89,7 @@ def print_figures(model: "Model", arrays: list[Path], step: int | None, log: Pat
 @folder_option("--data", help="The folder that was trained on.", required=True)
 @folder_option("--cache", help="Where decoded audio is kept.", must_exist=False, required=True)
 @model_options
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
+@options.THREADS
 @guarded
 def figures(data: Path, cache: Path, model: str | None, checkpoint: Path | None, threads: int | None) -> None:
     """Measure the held-out files of a folder: a row per number of codebooks."""
@@ -107,7 +107,7 @@ def figures(data: Path, cache: Path, model: str | None, checkpoint: Path | None,
     type=click.FloatRange(0, min_open=True),
     help="How much of it, spread evenly. [default: all]",
 )
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
+@options.THREADS
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @guarded
 def usage(
@@ -147,7 +147,7 @@ def usage(
 @click.option("--stage", type=click.Choice(["reconstruct", "adversarial", "decoder"]), default="reconstruct")
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="As for `rvq train`.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
+@options.THREADS
 @click.option("--compile", "compiled", is_flag=True, help="Let torch.compile fuse the network's blocks.")
 @guarded
 def profile(
@@ -248,7 +248,7 @@ def export(
 @click.option("--audio", type=click.FloatRange(1), default=300, show_default=True, help="Minutes of it to encode.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=15, show_default=True, help="To train.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of excerpts and weights.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of the network. [default: torch's]")
+@options.THREADS
 @click.option("-f", "--force", is_flag=True, help="Overwrite tables of that model.")
 @guarded
 def tables(

@@ -19,13 +19,7 @@ from rvqcodec.types import Progress
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-b", "--bitrate", help="The most that the codes take from now on: 3kbps, 3k, 3, 3000.")
-@click.option(
-    "-q",
-    "--codebooks",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Codebooks a frame, over all channels; instead of -b.",
-)
+@options.codebooks()
 @click.option("-o", "--output", metavar="PATH", help="Result: a file, a folder, or - for stdout.  [default: -]")
 @options.recursive(".rvq")
 @options.PRESERVE_MODTIME

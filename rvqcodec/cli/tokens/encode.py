@@ -43,13 +43,7 @@ from rvqcodec.types import Progress
 )
 @click.option("--boundaries", is_flag=True, help="Add a step of start tokens and a step of end tokens.")
 @click.option("-b", "--bitrate", help="For audio: the most that the codes take, as in rvq encode.  [default: 6kbps]")
-@click.option(
-    "-q",
-    "--codebooks",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="For audio: codebooks a frame, over all channels; instead of -b.",
-)
+@options.codebooks("For audio: ")
 @options.mono("For audio: ")
 @click.option("--constant", is_flag=True, help="For audio: give every frame the same number of codes.")
 @click.option("--model", metavar="ID", help="For audio: model to use (see `rvq models`).")
