@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rvqcodec.codes.grid import Codes
     from rvqcodec.errors import AudioError, BitrateError, FormatError, RvqError, WeightsError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AudioCodec",

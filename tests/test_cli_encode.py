@@ -312,7 +312,7 @@ def test_nan_and_infinity_are_repaired_and_told(
 
 
 def test_size_is_what_was_asked_for(tmp_path: Path, signals: ModuleType, invoke: Invoke, write_wav: WriteWav) -> None:
-    """60 s at 6 kbps: the payload within the bitrate, all the rest under 3 % of it: demands of tones that come and go."""
+    """60 s at 6 kbps: the payload within the bitrate, all the rest under 3 %: demands of tones that come and go."""
     path = write_wav(tmp_path / "a.wav", np.tile(signals.recording(6.0), 10))
     assert invoke("encode", path, "-b", "6kbps").code == 0
     with open(path.with_suffix(".rvq"), "rb") as file:

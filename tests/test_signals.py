@@ -164,6 +164,7 @@ def test_the_bar_leaves_the_screen(tmp_path: Path, start: Start) -> None:
     termios = pytest.importorskip("termios")
     import fcntl
     import pty
+    import select
     import struct
 
     pipe = tmp_path / "in.pcm"
@@ -174,11 +175,11 @@ def test_the_bar_leaves_the_screen(tmp_path: Path, start: Start) -> None:
     process = start(*args, stderr=theirs, env={**ENVIRONMENT, "PYTHONIOENCODING": "latin-1"})
     os.close(theirs)
     seen = b""
-    with pipe.open("wb") as writer:
-        writer.write(np.zeros(44100 * 5, "<i2").tobytes())
-        writer.flush()
-        while seen.count(b" s [") < 2:
-            seen += os.read(ours, 4096)
+    with pipe.open("wb", buffering=0) as writer:
+        while seen.count(b" s [") < 2:  # the bar is drawn again where some time has gone by
+            writer.write(np.zeros(44100, "<i2").tobytes())
+            while select.select([ours], [], [], 0.05)[0]:
+                seen += os.read(ours, 4096)
         assert ended_by(process, signal.SIGINT) == -signal.SIGINT
     try:
         while more := os.read(ours, 4096):

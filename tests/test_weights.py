@@ -272,3 +272,20 @@ def test_shipped_weights_load() -> None:
     assert model.facts.code_bits == 10
     assert all(np.isfinite(t).all() for t in loading.verified_tensors(shipped[0]).values())
     assert sum(i.path.stat().st_size for i in shipped[:1]) <= 40_000_000
+
+
+# ---- the shipped model
+
+FROZEN = {
+    "rvq44-5": (
+        "5355ae6ac7daf77f",
+        "e80a12eba77095e6",
+    )
+}  # since 0.2.0: of the bitstream, of the tables. Other ones are another model.
+
+
+@pytest.mark.parametrize("model_id", FROZEN)
+def test_codes_of_released_models_mean_what_they_meant(model_id: str) -> None:
+    card = cards.find(model_id)
+    tables = hashlib.sha256(card.path.with_name(f"{model_id}.tables.safetensors").read_bytes()).hexdigest()
+    assert (card.bitstream_sha256[:16], tables[:16]) == FROZEN[model_id]

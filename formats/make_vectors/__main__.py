@@ -1,6 +1,6 @@
-"""Makes formats/vectors and formats/SHA256SUMS: python formats/make_vectors [--force]
+"""Makes formats/vectors and formats/SHA256SUMS: python formats/make_vectors
 
-A changed vector is a changed format. So nothing is overwritten: without --force the command only adds
+A changed vector is a changed format, and the format is frozen. So nothing is overwritten: the command only adds
 vectors that are not there yet, and refuses if one that is there would become another. The codes of all
 vectors are (211 * coded channel + 37 * codebook + 11 * frame) mod 2^bits, so that any language can make
 them.
@@ -91,9 +91,7 @@ def make() -> dict[str, bytes]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--force", action="store_true", help="replace vectors that change (the format is unreleased)")
-    force = parser.parse_args().force
+    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
     made = make()
     changed = [
         name
@@ -102,22 +100,17 @@ def main() -> int:
     ]
     gone = [str(p.relative_to(HERE)) for p in (HERE / "vectors").rglob("*.rvq")]
     gone = [name for name in gone if name not in made]
-    if (changed or gone) and not force:
+    if changed or gone:
         for name in changed + gone:
             print(f"{name} would change or vanish", file=sys.stderr)
-        print(
-            "a changed vector is a changed format; nothing was written (--force replaces them)",
-            file=sys.stderr,
-        )
+        print("a changed vector is a changed format; nothing was written", file=sys.stderr)
         return 1
-    for name in gone:
-        (HERE / name).unlink()
     for name, data in made.items():
         path = HERE / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     SUMS.write_text("".join(f"{hashlib.sha256(made[n]).hexdigest()}  {n}\n" for n in sorted(made)))
-    print(f"{sum(n.endswith('.rvq') for n in made)} vectors, {len(changed)} changed, {len(gone)} removed")
+    print(f"{sum(n.endswith('.rvq') for n in made)} vectors")
     return 0
 
 

@@ -14,6 +14,7 @@ PANELS = (
     ("mel", "mel loss"),
     ("waveform", "waveform loss"),
     ("spectrum", "spectrum loss"),
+    ("energy", "energy loss"),
     ("commitment", "commitment"),
     ("judge", "discriminators' loss"),
     ("adversarial", "adversarial loss"),
