@@ -9,7 +9,11 @@ from rvqcodec.models.rvq44.tables import Floats
 NEIGHBOURS = 4  # bands on either side that a band is compared with
 # Between which dB a band's weight in the search changes, and by how much at most.
 PROMINENT, MOST_PROMINENT = (18.0, 30.0), 4.0  # above its neighbours
-QUIET, LESS_QUIET = (35.0, 55.0), 0.9  # below the loudest band, levels against the corpus' mean spectrum
+QUIET, LESS_QUIET = (10.0, 50.0), 0.75  # below the loudest band, levels against the corpus' mean spectrum
+SILENT, LESS_SILENT = (
+    (55.0, 70.0),
+    0.6,
+)  # the same, besides: nobody hears a band there, but many of them outvote loud ones
 LOUD, MOST_LOUD = (0.0, 10.0), 2.0  # below the band of most power
 
 
@@ -32,10 +36,11 @@ class Emphasis:
         around = sum(wide[:, i : i + self.bands] for i in range(2 * NEIGHBOURS + 1)) / np.float32(2 * NEIGHBOURS + 1)
         decibels = np.float32(8.686 / self.scale)
         prominent = _ramp((levels - around) * decibels, PROMINENT)
-        quiet = _ramp((levels.max(1, keepdims=True) - levels) * decibels, QUIET)
+        below = (levels.max(1, keepdims=True) - levels) * decibels
+        heard = (1 - LESS_QUIET * _ramp(below, QUIET)) * (1 - LESS_SILENT * _ramp(below, SILENT))
         power = levels + self._mean
         loud = 1 - _ramp((power.max(1, keepdims=True) - power) * decibels, LOUD)
-        weight = (1 + MOST_PROMINENT * prominent) * (1 - LESS_QUIET * quiet) * (1 + MOST_LOUD * loud)
+        weight = (1 + MOST_PROMINENT * prominent) * heard * (1 + MOST_LOUD * loud)
         return by_frame(weight, self.sub_frames)
 
 

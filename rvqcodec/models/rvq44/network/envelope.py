@@ -9,7 +9,17 @@ from torch import Tensor, nn
 
 from rvqcodec.models.rvq44 import tables
 from rvqcodec.models.rvq44.config import Config
-from rvqcodec.models.rvq44.emphasis import LESS_QUIET, LOUD, MOST_LOUD, MOST_PROMINENT, NEIGHBOURS, PROMINENT, QUIET
+from rvqcodec.models.rvq44.emphasis import (
+    LESS_QUIET,
+    LESS_SILENT,
+    LOUD,
+    MOST_LOUD,
+    MOST_PROMINENT,
+    NEIGHBOURS,
+    PROMINENT,
+    QUIET,
+    SILENT,
+)
 
 
 def on_steps(entries: Tensor, step: float) -> Tensor:
@@ -40,10 +50,11 @@ class Emphasis:
         around = sum(wide[..., i : i + self.bands] for i in range(2 * NEIGHBOURS + 1)) / (2 * NEIGHBOURS + 1)
         decibels = 8.686 / self.scale
         prominent = ramp((levels - around) * decibels, PROMINENT)
-        quiet = ramp((levels.amax(-1, keepdim=True) - levels) * decibels, QUIET)
+        below = (levels.amax(-1, keepdim=True) - levels) * decibels
+        heard = (1 - LESS_QUIET * ramp(below, QUIET)) * (1 - LESS_SILENT * ramp(below, SILENT))
         power = levels + mean * self.scale
         loud = 1 - ramp((power.amax(-1, keepdim=True) - power) * decibels, LOUD)
-        weight = (1 + MOST_PROMINENT * prominent) * (1 - LESS_QUIET * quiet) * (1 + MOST_LOUD * loud)
+        weight = (1 + MOST_PROMINENT * prominent) * heard * (1 + MOST_LOUD * loud)
         return by_frame(weight, self.sub_frames)
 
 
