@@ -69,7 +69,8 @@ class Onsets(nn.Module):
         highest = shape.amax(1, keepdim=True)
         weight = 10 ** (STEEP * (shape - highest)) + LEAST
         begin = (shape > highest - BEGIN).int().argmax(1)
-        return Heard(weight, begin, (begin + FIRST).clamp_max(shape.shape[1]), shape)
+        end = (begin + FIRST).clamp_max(shape.shape[1])
+        return Heard(weight, begin, end, _between(shape, begin, end))
 
     def encode(self, shape: Tensor) -> Tensor:
         """shape [..., slots] -> codes int64 [...]."""
@@ -106,26 +107,27 @@ class Onsets(nn.Module):
 
 @dataclass(frozen=True)
 class Heard:
-    """Of shapes [n, slots]: weights of slots [n, slots], and where the first 5 ms begin and end [n]."""
+    """Of shapes: weights of slots [n, slots]; where the first 5 ms begin and end, and their power, dB / 10 [n]."""
 
     weight: Tensor
     begin: Tensor
     end: Tensor
-    shape: Tensor
+    power: Tensor
 
     def louder(self, other: Tensor) -> Tensor:
         """By how much the first 5 ms of other [n, slots] are louder than those of the shapes [n], dB / 10."""
-        return self._first(other) - self._first(self.shape)
+        return _between(other, self.begin, self.end) - self.power
 
     def louder_all(self, entries: Tensor) -> Tensor:
         """The same for every shape and every entry [K, slots]: [n, K]."""
         sums = _sums(entries).t()
-        return (sums[self.end] - sums[self.begin]).log10() - self._first(self.shape)[:, None]
+        return (sums[self.end] - sums[self.begin]).log10() - self.power[:, None]
 
-    def _first(self, shape: Tensor) -> Tensor:
-        sums = _sums(shape)
-        both = (sums.gather(1, place[:, None])[:, 0] for place in (self.end, self.begin))
-        return torch.sub(*both).log10()
+
+def _between(shape: Tensor, begin: Tensor, end: Tensor) -> Tensor:
+    """Power of slots begin .. end - 1 [n] of shape [n, slots]: [n], dB / 10."""
+    sums = _sums(shape)
+    return (sums.gather(1, end[:, None]) - sums.gather(1, begin[:, None]))[:, 0].log10()
 
 
 def _sums(shape: Tensor) -> Tensor:
