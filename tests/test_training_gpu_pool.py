@@ -14,7 +14,7 @@ from rvqcodec.training.options import Options
 from rvqcodec.training.trainer import Trainer
 
 CPU = torch.device("cpu")
-N, SIZE = 500, 64
+N, SIZE, STORE = 500, 64, 20
 PLAIN = Mix(quietest=0, loudest=0, voice_over=0, synthetic=0)
 
 
@@ -25,7 +25,7 @@ def resident(folder: Path, mix: Mix, **levels: tuple[float, ...]) -> ResidentPoo
         track = np.repeat(np.array(channels)[:, None] * 32768, 4000, 1).astype(np.int16)
         np.save(folder / f"{name}.npy", track)
         arrays.append(folder / f"{name}.npy")
-    return ResidentPool(Pool(arrays, 44100, mix=mix), CPU)
+    return ResidentPool(Pool(arrays, 44100, mix=mix), CPU, store=STORE)
 
 
 def levels_of(batch: torch.Tensor) -> set[float]:
@@ -59,7 +59,7 @@ def test_silence_is_skipped_if_there_is_sound(tmp_path: Path) -> None:
 def test_voices_are_put_on_music_only(tmp_path: Path) -> None:
     pool = resident(tmp_path, Mix(0, 0, 1.0, 0), music_a=(0.01,), speech_a=(0.01,))
     plan = pool.plan(SIZE, N, 1, 0)
-    level = pool.made(plan, N)[:, 0].abs()
+    level = pool.made(plan, N, 1)[:, 0].abs()
     on_top = torch.from_numpy(plan.voices > 0)
     assert 0 < on_top.sum() < SIZE
     np.testing.assert_allclose(level[~on_top], 0.01, rtol=1e-2)
@@ -76,9 +76,17 @@ def test_levels_vary_and_nothing_clips(tmp_path: Path) -> None:
 def test_synthetic_sounds(tmp_path: Path) -> None:
     pool = resident(tmp_path, Mix(0, 0, 0, 0.25), music_a=(0.5,))
     plan = pool.plan(SIZE, N, 1, 0)
-    batch = pool.made(plan, N)
+    batch = pool.made(plan, N, 1)
     assert 4 < len(plan.synthetic) < 32
-    assert (batch[plan.synthetic] == torch.from_numpy(plan.sounds)).all()
+    assert len(set(plan.sounds)) > 2
+    made, store = batch[plan.synthetic], pool.sounds(N, 1)
+    assert store.shape == (STORE, N)
+    assert (made.abs() <= 1).all()
+    assert torch.equal(made.abs().amax(1) > 0, store[plan.sounds].abs().amax(1) > 0)
+    for one, which in zip(made, plan.sounds, strict=True):
+        direction = torch.nn.functional.cosine_similarity(one, store[which].float(), dim=0).abs()
+        assert float(direction) == pytest.approx(1, abs=1e-3), "a sound of the store, louder or weaker"
+    assert torch.equal(store, pool.sounds(N, 1))
     rest = np.setdiff1d(np.arange(SIZE), plan.synthetic)
     assert levels_of(batch[rest]) == {0.5}
 
@@ -98,7 +106,9 @@ def test_a_run_trains_on_it(tmp_path: Path) -> None:
     pool = Pool([tmp_path / "music.npy"], 44100)
     assert for_device(pool, CPU) is pool
     options = Options(steps=2, batch=4, sub_frames=12, decoder_only=True, log_every=1)
-    trainer = Trainer(config=tinycodec.CONFIG, options=options, pool=ResidentPool(pool, CPU), out=tmp_path / "run")
+    trainer = Trainer(
+        config=tinycodec.CONFIG, options=options, pool=ResidentPool(pool, CPU, store=STORE), out=tmp_path / "run"
+    )
     trainer.adopt(tinycodec.shared())
     assert run(trainer) is None
     assert trainer.progress.step == 2

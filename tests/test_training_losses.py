@@ -190,3 +190,41 @@ def test_judges_pull_no_harder_than_distances_in_any_crop() -> None:
     torch.testing.assert_close(found[0].norm(), distances[0].norm())
     torch.testing.assert_close(found[0] / found[0].norm(), verdict[0] / verdict[0].norm())
     assert torch.equal(found[1:], verdict[1:]), "a small one stays as it is"
+
+
+def in_band(low: float, high: float, rms: float) -> Tensor:
+    """Noise [1, n] between two frequencies, silence beside it."""
+    n = 33_000
+    bins = np.fft.rfft(np.random.default_rng(0).standard_normal(n))
+    where = np.fft.rfftfreq(n, 1 / RATE)
+    made = np.fft.irfft(bins * ((where >= low) & (where < high)), n)
+    return torch.from_numpy(rms * made / made.std())[None].float()
+
+
+class TestSilenceBesideNoise:
+    """What leaks into it must not outweigh the level of the noise."""
+
+    def test_it_is_not_heard(self) -> None:
+        for low, high in ((300, 800), (3000, 5000), (10_000, 16_000)):
+            share = float(losses.heard(losses.energies(in_band(low, high, 0.2), RATE)).mean())
+            assert share < 0.4
+
+    @pytest.mark.parametrize("rms", [0.003, 0.2])
+    def test_a_crop_of_few_bands_counts_less_in_mel(self, rms: float) -> None:
+        few, many = (
+            losses.mel_weights(losses.energies(in_band(*edges, rms), RATE)) for edges in ((300, 800), (20, 22000))
+        )
+        assert losses.LEAST_MEL <= float(few) < 0.7
+        assert float(many) == 1
+
+    def test_silence_has_losses_that_are_numbers(self) -> None:
+        goal = losses.energies(torch.zeros(1, 33_000), RATE)
+        assert float(losses.mel_weights(goal)) == losses.LEAST_MEL
+        assert float(losses.energy_distance(goal, goal)) == 0
+
+    def test_a_skirt_costs_less_energy_than_a_decibel(self) -> None:
+        sound = in_band(3000, 5000, 0.2)
+        goal = losses.energies(sound, RATE)
+        skirt = losses.energies(sound + in_band(5500, 7000, 0.2 * 10**-2.5), RATE)
+        weaker = losses.energies(sound * 10 ** (-1 / 20), RATE)
+        assert float(losses.energy_distance(goal, skirt)) < float(losses.energy_distance(goal, weaker))

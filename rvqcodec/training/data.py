@@ -1,5 +1,6 @@
 """Crops of audio for training: a folder is decoded once to a cache, then random crops are cut from it."""
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -72,26 +73,35 @@ def build_cache(
     warn: Callable[[str], None] = lambda line: None,
     shown: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
-    """Decode every audio file below `folder` to int16 arrays [channels, samples] in `cache`, once.
+    """Decode every audio file below `folder` to int16 arrays [channels, samples] in `cache`, once, on all cores.
 
     A file that cannot be read is left out and reported by `warn`; one newer than its array is decoded again.
     shown: told how many files of how many are done. AudioError when nothing is left.
     """
     sources = sources_in(folder, warn)
     cache.mkdir(parents=True, exist_ok=True)
-    arrays = []
-    for done, source in enumerate(sources):
-        shown(done, len(sources))
+
+    def cached(index: int) -> Path | None:
+        if index >= len(sources):
+            return None
+        source = sources[index]
         target = cache / f"{source.relative_to(folder).as_posix().replace('/', '+')}.{sample_rate}.npy"
         if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
             try:
                 samples = decode(source, sample_rate, warn=warn)
             except AudioError as error:
                 warn(f"{error}; left out")
-                continue
+                return None
             with files.replacing(target, force=True) as out:
                 np.save(out, samples)
-        arrays.append(target)
+        return target
+
+    arrays = []
+    with contextlib.closing(made_ahead(cached, 0, os.cpu_count() or 1)) as ready:
+        for done, array in enumerate(itertools.islice(ready, len(sources))):
+            shown(done, len(sources))
+            if array is not None:
+                arrays.append(array)
     if not arrays:
         raise AudioError(f"{folder}: none of its {len(sources)} audio files can be read")
     return arrays

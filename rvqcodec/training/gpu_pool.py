@@ -1,10 +1,11 @@
 """`ResidentPool`: the recordings of a `Pool` in a GPU's memory, cut, mixed and levelled there.
 
-A GPU trains on more crops a second than a CPU can cut out of files. The CPU only draws the numbers, and makes the few
-synthetic sounds; nothing waits for the GPU.
+A GPU trains on more crops a second than a CPU can cut out of files. The CPU only draws the numbers, and at the start a
+store of synthetic sounds, which come again and again; nothing waits for the GPU.
 """
 
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +14,19 @@ import torch
 from torch import Tensor
 
 from rvqcodec.training import synthetic
-from rvqcodec.training.data import MOST_VOICE, QUIET, Pool, made_ahead, ways_to_mono
+from rvqcodec.training.data import MOST_VOICE, QUIET, Pool, as_int16, made_ahead, ways_to_mono
 
 TRIES = 4  # places that are looked at for a crop that is not silent
 BYTES_A_SAMPLE = 4  # two channels of int16
+STORE = 4096  # synthetic sounds: made anew in every step they took longer than the step
+STORE_LEVELS = -3.0, 3.0  # dB, by which they are varied: they have levels of their own
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a batch of B crops is made of: places [B, TRIES] and ways [B, TRIES, 2], the same of voices [B, 1], and
-    how loud: of voices [B] (0: none), of all [B], signed. sounds [k, n] are synthetic ones, for the crops `synthetic`.
+    how loud: of voices [B] (0: none), of all [B], signed. synthetic [k]: crops that are a sound of the store instead;
+    sounds [k]: which one.
     """
 
     places: npt.NDArray[np.int64]
@@ -32,14 +36,15 @@ class Plan:
     voices: npt.NDArray[np.float32]
     gains: npt.NDArray[np.float32]
     synthetic: npt.NDArray[np.int64]
-    sounds: npt.NDArray[np.float32]
+    sounds: npt.NDArray[np.int64]
 
 
 class ResidentPool:
     """Random crops as a `Pool` makes them, though not the same ones; `batch` and `batches` give tensors on `device`."""
 
-    def __init__(self, pool: Pool, device: torch.device) -> None:
-        self.pool, self.device = pool, device
+    def __init__(self, pool: Pool, device: torch.device, *, store: int = STORE) -> None:
+        self.pool, self.device, self.store = pool, device, store
+        self._synthetic: dict[tuple[int, int], Tensor] = {}  # of a length and a seed, int16 [store, n]
         parts, total = [], 0
         self._starts: dict[str, list[int]] = {domain: [] for domain in pool.domains}  # of its tracks, in all
         for domain, (tracks, _) in pool.domains.items():
@@ -56,7 +61,7 @@ class ResidentPool:
 
     def batch(self, size: int, n: int, seed: int, step: int) -> Tensor:
         """[size, n]: the batch of this step."""
-        return self.made(self.plan(size, n, seed, step), n)
+        return self.made(self.plan(size, n, seed, step), n, seed)
 
     def pairs(self, size: int, n: int, seed: int, step: int) -> npt.NDArray[np.float32]:
         """As `Pool.pairs`: they are few."""
@@ -67,7 +72,7 @@ class ResidentPool:
         plans = made_ahead(lambda step: self.plan(size, n, seed, step), first, workers)
         try:
             for plan in plans:
-                yield self.made(plan, n)
+                yield self.made(plan, n, seed)
         finally:
             plans.close()
 
@@ -80,16 +85,17 @@ class ResidentPool:
         voices = [self._place("speech" if has_voice else domains[i], n, rng) for i in range(size)]
         on_top = has_voice & (domains == "music") & (rng.random(size) < mix.voice_over)
         artificial = np.flatnonzero(rng.random(size) < mix.synthetic)
-        sounds = [synthetic.sound(n, self.pool.sample_rate, rng) for _ in artificial]
+        decibels = rng.uniform(mix.quietest, mix.loudest, size)
+        decibels[artificial] = rng.uniform(*STORE_LEVELS, len(artificial))
         return Plan(
             places=np.array([[place for place, _ in tries] for tries in chosen]),
             ways=np.array([[way for _, way in tries] for tries in chosen], np.float32),
             voice_places=np.array([[place] for place, _ in voices]),
             voice_ways=np.array([[way] for _, way in voices], np.float32),
             voices=(on_top * 10 ** (rng.uniform(-3, 9, size) / 20)).astype(np.float32),
-            gains=(rng.choice([-1, 1], size) * 10 ** (rng.uniform(mix.quietest, mix.loudest, size) / 20)).astype("f4"),
+            gains=(rng.choice([-1, 1], size) * 10 ** (decibels / 20)).astype(np.float32),
             synthetic=artificial,
-            sounds=np.stack(sounds) if sounds else np.zeros((0, n), np.float32),
+            sounds=rng.integers(self.store, size=len(artificial)),
         )
 
     def _place(self, domain: str, n: int, rng: np.random.Generator) -> tuple[int, tuple[float, float]]:
@@ -100,14 +106,29 @@ class ResidentPool:
         place = min(self._starts[domain][which] + start, self._sound.shape[1] - n)
         return max(0, place), ways_to_mono(rng) if len(tracks[which]) == 2 else (1.0, 0.0)
 
-    def made(self, plan: Plan, n: int) -> Tensor:
-        """The crops of a plan [B, n]."""
+    def made(self, plan: Plan, n: int, seed: int) -> Tensor:
+        """The crops of a plan [B, n]; seed: of the synthetic sounds."""
         x, voice = self._cut(plan.places, plan.ways, n), self._cut(plan.voice_places, plan.voice_ways, n)
         level = rms(x) / (rms(voice) + 1e-4)
         x = x + voice * (level * self._put(plan.voices)).clamp_max(MOST_VOICE)[:, None]
+        if len(plan.synthetic):
+            x = x.index_copy(0, self._put(plan.synthetic), self.sounds(n, seed)[self._put(plan.sounds)].float() / 32768)
         gains, peak = self._put(plan.gains), x.abs().amax(1).clamp_min(1e-6)
-        x = x * (gains.sign() * torch.minimum(gains.abs(), 1 / peak))[:, None]
-        return x.index_copy_(0, self._put(plan.synthetic), self._put(plan.sounds)) if len(plan.synthetic) else x
+        return x * (gains.sign() * torch.minimum(gains.abs(), 1 / peak))[:, None]
+
+    def sounds(self, n: int, seed: int) -> Tensor:
+        """The store of synthetic sounds, int16 [store, n]; made when it is first asked for."""
+        if (n, seed) not in self._synthetic:
+            made = np.empty((self.store, n), np.int16)
+
+            def make(i: int) -> None:
+                rng = np.random.default_rng((seed, i, STORE))
+                made[i] = as_int16(synthetic.sound(n, self.pool.sample_rate, rng))
+
+            with ThreadPoolExecutor() as makers:
+                list(makers.map(make, range(self.store)))
+            self._synthetic[n, seed] = torch.from_numpy(made).to(self.device)
+        return self._synthetic[n, seed]
 
     def _cut(self, places: npt.NDArray[np.int64], ways: npt.NDArray[np.float32], n: int) -> Tensor:
         """places [B, tries], ways [B, tries, 2] -> [B, n]: of each crop the first that is not silent, if one is not."""

@@ -15,8 +15,10 @@ LONG, SHORT, WAVE = (512, 1024, 2048, 4096), (64, 128, 256), (512, 2048)  # wind
 LONGEST = max(LONG)  # window, in samples: no crop may be shorter
 ENERGY_WINDOW, ENERGY_BANDS = 2048, 48
 LOUDNESS = 0.35  # exponent of a band's energy in its weight
-ENERGY_FLOOR = 1e-9  # mean power of a band under which its energy does not count
 FLOOR = 1e-5  # RMS of noise below which levels are not told apart: about what 16 bits can hold
+ENERGY_FLOOR = 1e-7  # mean power of a band of such noise, under which its energy does not count
+HEARD = 1e-7  # and of a band beside the loudest
+FEW_BANDS, LEAST_MEL = 0.5, 0.25  # share of bands that are heard, under which the mel distance counts less; how little
 
 
 class _Spectrum(torch.autograd.Function):
@@ -71,8 +73,10 @@ def mel_filters(n: int, bands: int, sample_rate: int, device: torch.device) -> T
     return (filters / filters.sum(0).clamp_min(1e-6)).to(device)
 
 
-def mel_distance(target: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], sample_rate: int) -> Tensor:
-    """Mean |log10 mel| difference of two spectra of the same window."""
+def mel_distance(
+    target: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], sample_rate: int, weights: Tensor | float = 1.0
+) -> Tensor:
+    """Mean |log10 mel| difference of two spectra of the same window; weights [B] of the crops."""
     n = 2 * (target[0].shape[-1] - 1)
     filters = mel_filters(n, MEL_SCALES[n], sample_rate, target[0].device)
     floor = FLOOR * math.sqrt(0.375 * n)  # magnitude of such noise under a Hann window
@@ -82,7 +86,7 @@ def mel_distance(target: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], sa
 
     with torch.no_grad():
         goal = log_mel(target)
-    return (log_mel(other) - goal).abs().mean() / math.log(10)
+    return ((log_mel(other) - goal).abs().mean((1, 2)) * weights).mean() / math.log(10)
 
 
 def compressed(s: tuple[Tensor, Tensor], exponent: float, offset: float) -> tuple[Tensor, Tensor]:
@@ -101,26 +105,39 @@ def complex_distance(
     return ((mine[0] - goal[0]).abs().mean() + (mine[1] - goal[1]).abs().mean()) / 2
 
 
-def energy_distance(target: Tensor, other: Tensor, sample_rate: int) -> Tensor:
-    """Mean |log10| ratio of the energies of 48 mel bands, each over the whole of target and other [B, N].
+def energies(x: Tensor, sample_rate: int) -> Tensor:
+    """x [B, N] -> mean power of 48 mel bands [B, 48]."""
+    filters = mel_filters(ENERGY_WINDOW, ENERGY_BANDS, sample_rate, x.device)
+    real, imaginary = spectrum(x, ENERGY_WINDOW)
+    return (real.square() + imaginary.square()).mean(1) @ filters
+
+
+def heard(goal: Tensor) -> Tensor:
+    """Energies of bands [B, bands] -> 1 where they count and 0 where they are as good as silent."""
+    return (goal > (HEARD * goal.amax(1, keepdim=True)).clamp_min(ENERGY_FLOOR)).float()
+
+
+def energy_distance(goal: Tensor, made: Tensor) -> Tensor:
+    """Mean |log10| ratio of energies of bands [B, bands], over those that are heard.
 
     Log distances of short windows are least where noise is too weak; linear power over time asks for all of it. Half
     of the weight goes by loudness: else a loud band among silent ones, such as a hi-hat's, hardly counts.
     """
-    filters = mel_filters(ENERGY_WINDOW, ENERGY_BANDS, sample_rate, target.device)
-
-    def bands(x: Tensor) -> Tensor:
-        real, imaginary = spectrum(x, ENERGY_WINDOW)
-        return (real.square() + imaginary.square()).mean(1) @ filters
-
     with torch.no_grad():
-        goal = bands(target)
-        heard = (goal > ENERGY_FLOOR).float()
-        loudness = heard * goal.pow(LOUDNESS)
-        shares = heard / heard.sum(1, keepdim=True).clamp_min(1)
+        counts = heard(goal)
+        loudness = counts * goal.pow(LOUDNESS)
+        shares = counts / counts.sum(1, keepdim=True).clamp_min(1)
         weight = shares + loudness / loudness.sum(1, keepdim=True).clamp_min(1e-9)
-    ratio = ((bands(other) + ENERGY_FLOOR) / (goal + ENERGY_FLOOR)).log10()
+    ratio = ((made + ENERGY_FLOOR) / (goal + ENERGY_FLOOR)).log10()
     return 0.5 * (ratio.abs() * weight).sum(1).mean()
+
+
+def mel_weights(goal: Tensor) -> Tensor:
+    """Energies of bands [B, bands] -> weight of the mel distance of a crop [B].
+
+    Beside noise in a few bands lies silence, and what leaks into it would outweigh the level of the noise.
+    """
+    return (heard(goal).mean(1) / FEW_BANDS).clamp(LEAST_MEL, 1)
 
 
 def at_unit_level(s: tuple[Tensor, Tensor], reference: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,13 +157,15 @@ def some_distances(
     long, short, wave = (int(rng.choice(n)) for n in (LONG, SHORT, WAVE))
     with torch.no_grad():
         goal = {n: spectrum(target, n) for n in {long, short, wave}}
+        energy = energies(target, sample_rate)
+        weights = mel_weights(energy)
     made, quick = spectrum(full, long), spectrum(full, short)
     # Noise makes a complex difference larger at any level, so this one does not train the noise: it would mute it.
     unit = [at_unit_level(s, target) for s in (goal[long], spectrum(plain + (full - plain).detach(), long))]
-    mels = mel_distance(goal[long], made, sample_rate) + mel_distance(goal[short], quick, sample_rate)
+    mels = [mel_distance(goal[n], s, sample_rate, weights) for n, s in ((long, made), (short, quick))]
     return {
-        "mel": mels / 2,
+        "mel": (mels[0] + mels[1]) / 2,
         "waveform": complex_distance(goal[wave], spectrum(plain, wave), 0.5, 1e-4),
         "spectrum": complex_distance(unit[0], unit[1], 0.4, 1e-3),
-        "energy": energy_distance(target, full, sample_rate),
+        "energy": energy_distance(energy, energies(full, sample_rate)),
     }

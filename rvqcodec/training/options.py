@@ -25,6 +25,7 @@ class Options:
     anneal: float = 0.35  # the last share of the slice, in which the learning rate falls to `floor`
     floor: float = 0.02
     weight_decay: float = 1e-2
+    synthetic: float = 0.2  # share of the crops
     average: float = 0.999  # of the weights that are evaluated and shipped
     codebook_decay: float = 0.99
     mel: float = 34.0
@@ -36,6 +37,7 @@ class Options:
     matching: float = 6.0
     judge_rate: float = 4e-4
     judge_channels: int = 16
+    judge_warm_up: int = 0  # first steps of the slice, in which the judges learn and the codec does not hear them
     decoder_only: bool = False
     start_batches: int = 330  # of 32 crops, from which means and codebooks are set
     carrier_steps: int = 1500  # that make the decoder's noise, in a new run
@@ -102,5 +104,7 @@ def check_options(options: Options, config: Config) -> None:
     if options.sub_frames * config.sub_frame < LONGEST:
         least = -(-LONGEST // config.sub_frame)
         raise RvqError(f"sub_frames {options.sub_frames}: must be at least {least}, for the longest window")
+    if not 0 <= options.synthetic <= 1:
+        raise RvqError(f"synthetic {options.synthetic}: must be a share between 0 and 1")
     if options.hours < 0 or options.rate <= 0:
         raise RvqError(f"hours {options.hours}, rate {options.rate}: hours must not be negative, rate positive")

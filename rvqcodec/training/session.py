@@ -87,6 +87,7 @@ def _go_on(request: Request, pool: Pool, last: Path, say: Callable[[str], None])
 
 def _trainer(request: Request, pool: Pool, config: Config, options: Options) -> Trainer:
     check_options(options, config)
+    pool.mix = dataclasses.replace(pool.mix, synthetic=options.synthetic)
     return Trainer(
         config=config, options=options, pool=pool, out=request.out, device=request.device, workers=request.workers
     )

@@ -13,7 +13,7 @@ from rvqcodec.models.rvq44.tables import mel, mel_to_hz
 from rvqcodec.types import Samples
 
 LOWEST, HIGHEST = 40.0, 17_000.0  # Hz
-QUIETEST, LOUDEST = -40.0, 0.0  # dB, peak
+QUIETEST, LOUDEST = -46.0, 0.0  # dB, peak
 BACKGROUND = (-100.0, -40.0)  # dB, of the noise behind the sound; below the 16-bit step it is as good as none
 
 
@@ -105,8 +105,10 @@ def bursts(t: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[
 
 
 def noise(t: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Noise between two frequencies."""
+    """Noise between two frequencies: any two, or half an octave to two and a half apart."""
     low, high = sorted((place(rng), place(rng)))
+    if rng.random() < 0.5:
+        high = min(low * 2 ** rng.uniform(0.5, 2.5), HIGHEST)
     bins = np.fft.rfft(rng.standard_normal(len(t)))
     where = np.fft.rfftfreq(len(t), t[1])
     return np.fft.irfft(bins * ((where >= low) & (where <= high * 1.2)), len(t))

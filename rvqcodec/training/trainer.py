@@ -17,7 +17,7 @@ from rvqcodec.models.rvq44 import config as configs
 from rvqcodec.models.rvq44.config import Config
 from rvqcodec.models.rvq44.family import Rvq44
 from rvqcodec.models.rvq44.network import Network
-from rvqcodec.models.rvq44.network.coders import Trained
+from rvqcodec.models.rvq44.network.coders import Searches, Trained
 from rvqcodec.models.rvq44.network.engine import TorchEngine
 from rvqcodec.models.rvq44.network.envelope import by_sub_frame
 from rvqcodec.models.rvq44.network.layers import Block
@@ -89,6 +89,7 @@ class Trainer:
         self.workers = workers
         self.part: Callable[[str], AbstractContextManager[None]] = untimed
         self.bf16 = bf16_pays(self.device)
+        self._searches: Searches | None = None
         self._make_optimizers()
 
     def _make_optimizers(self) -> None:
@@ -110,6 +111,13 @@ class Trainer:
     def samples(self) -> int:
         """Length of a crop: two sub-frames more than the sub-frames, which `Network.encode` wants before the first."""
         return (self.options.sub_frames + 2) * self.network.config.sub_frame
+
+    def searches(self) -> Searches | None:
+        """Of codebooks that this run leaves as they are, made once."""
+        if self._searches is None and self.options.decoder_only:
+            envelope, waveform = self.network.quantizers
+            self._searches = envelope.search(), waveform.search()
+        return self._searches
 
     def start(self) -> None:
         """Set codebooks, means and the table of a pair's parameters from data, and make the decoder's noise."""
@@ -172,6 +180,7 @@ class Trainer:
         if checkpoint.config_of(path, state) != self.network.config:
             raise WeightsError(f"{path}: made for another architecture; start a new run or give its config")
         same_parts = state["options"]["decoder_only"] == self.options.decoder_only
+        self._searches = None
         self.network.load_state_dict(state["codec" if same_parts or not self.options.decoder_only else "average"])
         buffers = dict(self.network.named_buffers())
         for name, value in state["counts"].items():
@@ -191,6 +200,7 @@ class Trainer:
 
     def adopt(self, source: Network) -> None:
         """Begin with the weights of a network that has no training state, as shipped ones have none."""
+        self._searches = None
         self.network.load_state_dict(source.state_dict())
         self.average.load_state_dict(source.state_dict())
         frames = self.options.batch * self.options.sub_frames / self.network.config.frame_sub_frames
@@ -240,7 +250,8 @@ class Trainer:
         """x [B, N], n_q [B, T] -> coded part alone, with noise (both [B, N - 3 sub_frame]), and what was coded."""
         network, config = self.network, self.network.config
         with torch.set_grad_enabled(not self.options.decoder_only):
-            parts = network.encode([x], Trained(network.quantizers, n_q, self.options.codebook_decay))[0]
+            coder = Trained(network.quantizers, n_q, self.options.codebook_decay, self.searches())
+            parts = network.encode([x], coder)[0]
         envelope = by_sub_frame(parts.shape.envelope.latent, config.frame_sub_frames)
         latent = network.unpack(by_sub_frame(parts.waveform.latent, config.frame_sub_frames), envelope)
         onset = torch.where(parts.onsets & (n_q > config.envelope_codebooks), parts.onset_codes + 1, 0)
@@ -277,7 +288,8 @@ class Trainer:
                 verdict = self.judge(target, leaves[1], p.step % len(WINDOWS), values)
                 distances = leaves[1].grad
                 assert distances is not None
-                distances += limited(torch.autograd.grad(verdict, leaves[1])[0], distances)
+                if p.step - p.run_start >= o.judge_warm_up:
+                    distances += limited(torch.autograd.grad(verdict, leaves[1])[0], distances)
         with self.part("network"):
             ends, gradients = [plain, full], [leaf.grad for leaf in leaves]
             if not o.decoder_only:
@@ -332,8 +344,9 @@ class Trainer:
         mine: list[Tensor] = list(self.average.parameters())
         theirs: list[Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(mine, theirs, 1 - keep)
-        for a, b in zip(self.average.buffers(), self.network.buffers(), strict=True):
-            a.copy_(b)
+        if not self.options.decoder_only:
+            for a, b in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                a.copy_(b)
 
     def revive(self, parts: Encoded[Quantized]) -> int:
         """Restart entries that nothing chose for long; how many they were."""

@@ -12,6 +12,8 @@ from rvqcodec.models.rvq44.network.search import Search
 
 Quantizers: TypeAlias = tuple[LatentQuantizer, LatentQuantizer]
 """Of the envelope and of the waveform."""
+Searches: TypeAlias = tuple[Search, Search]
+"""Likewise."""
 
 
 class Coded(Protocol):
@@ -77,21 +79,25 @@ def _found(quantizer: LatentQuantizer, search: Search, latents: Sequence[Tensor]
 class Trained:
     """Codes for a training step: by the nearest entries, with gradients, while a quantizer is in training mode.
 
-    n_q int64 [B, T]: how many codebooks each frame keeps. decay: of the codebooks' moving averages.
+    n_q int64 [B, T]: how many codebooks each frame keeps. decay: of the codebooks' moving averages. searches: of
+    codebooks that stay as they are; without them they are made again in each step.
     """
 
-    def __init__(self, quantizers: Quantizers, n_q: Tensor, decay: float = 0.99) -> None:
-        self._quantizers, self._n_q, self._decay = quantizers, n_q, decay
+    def __init__(
+        self, quantizers: Quantizers, n_q: Tensor, decay: float = 0.99, searches: Searches | None = None
+    ) -> None:
+        self._quantizers, self._n_q, self._decay, self._searches = quantizers, n_q, decay, searches
 
     def envelope(self, latents: Sequence[Tensor]) -> list[Quantized]:
-        return [self._quantized(self._quantizers[0], latent, self._n_q) for latent in latents]
+        return [self._quantized(0, latent, self._n_q) for latent in latents]
 
     def waveform(self, latents: Sequence[Tensor], onsets: Sequence[Tensor]) -> list[Quantized]:
-        left, quantizer = self._n_q - len(self._quantizers[0].codebooks), self._quantizers[1]
-        return [self._quantized(quantizer, x, left - flags.long()) for x, flags in zip(latents, onsets, strict=True)]
+        left = self._n_q - len(self._quantizers[0].codebooks)
+        return [self._quantized(1, x, left - flags.long()) for x, flags in zip(latents, onsets, strict=True)]
 
-    def _quantized(self, quantizer: LatentQuantizer, latent: Tensor, n_q: Tensor) -> Quantized:
+    def _quantized(self, which: int, latent: Tensor, n_q: Tensor) -> Quantized:
+        quantizer = self._quantizers[which]
         if not quantizer.training:
-            return quantizer.quantize(latent, n_q)
+            return quantizer.quantize(latent, n_q, self._searches[which] if self._searches else None)
         result: Quantized = quantizer(latent, n_q, self._decay)
         return result

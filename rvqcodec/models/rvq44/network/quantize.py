@@ -117,10 +117,13 @@ class LatentQuantizer(nn.Module):
         entries = [F.embedding(codes[:, k], s.entries) * kept[:, k, :, None] for k, s in enumerate(stages)]
         return torch.cat(entries, -1) @ torch.cat([s.project_out.weight for s in stages], 1).t()
 
-    def quantize(self, latent: Tensor, n_q: Tensor) -> Quantized:
-        """latent [B, T, L], n_q int64 [B] or [B, T] -> as an encoder quantizes it: nothing follows, no gradients."""
+    def quantize(self, latent: Tensor, n_q: Tensor, search: Search | None = None) -> Quantized:
+        """latent [B, T, L], n_q int64 [B] or [B, T] -> as an encoder quantizes it: nothing follows, no gradients.
+
+        search: made before, of these codebooks as they are now.
+        """
         with torch.autocast(latent.device.type, enabled=False):
-            codes = self.encode(latent.float(), len(self.codebooks))
+            codes = (search or self.search()).encode(latent.float(), len(self.codebooks))
             shape = codes.shape[::2]
             used = self.decode(codes, per_frame(n_q, shape))
             full = self.decode(codes, torch.full(shape, codes.shape[1], device=codes.device))
