@@ -7,11 +7,13 @@ from torch import Tensor, nn
 from rvqcodec.training.losses import at_unit_level, compressed, spectrum
 
 WINDOWS = (2048, 1024, 512)
-BANDS = (0.0, 0.1, 0.25, 0.5, 1.0)  # edges, as shares of the spectrum
+# Edges, as shares of the spectrum. Higher up most is noise of the decoder's table, which judges tell from recordings at
+# once, whatever the decoder does.
+BANDS = (0.0, 0.1, 0.25)
 
 
 class Judge(nn.Module):
-    """One resolution. Sees the compressed complex spectrum at unit level, so that quiet high bands count.
+    """One resolution. Sees the compressed complex spectrum at unit level, so that quiet bands count.
 
     Source: the multi-band complex discriminator of the DAC paper (Kumar et al., 2023), with fewer channels.
     """
