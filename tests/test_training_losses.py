@@ -211,16 +211,20 @@ class TestSilenceBesideNoise:
             assert share < 0.4
 
     @pytest.mark.parametrize("rms", [0.003, 0.2])
-    def test_a_crop_of_few_bands_counts_less_in_mel(self, rms: float) -> None:
-        few, many = (
-            losses.mel_weights(losses.energies(in_band(*edges, rms), RATE)) for edges in ((300, 800), (20, 22000))
-        )
-        assert losses.LEAST_MEL <= float(few) < 0.7
-        assert float(many) == 1
+    @pytest.mark.parametrize("bands", sorted(set(losses.MEL_SCALES.values())))
+    def test_it_counts_less_in_mel(self, rms: float, bands: int) -> None:
+        few, many = (losses.energies(in_band(*edges, rms), RATE) for edges in ((3000, 5000), (20, 22_050)))
+        weights = losses.mel_weights(few, bands)[0]
+        assert weights.shape == (bands,)
+        filters = losses.mel_filters(4096, bands, RATE, weights.device)
+        places = filters.argmax(0) * RATE / 4096
+        assert (weights[(places > 3200) & (places < 4800)] == 1).all()
+        assert (weights[(places < 1500) | (places > 7500)] == losses.UNHEARD).all()
+        assert (losses.mel_weights(many, bands) == 1).all()
 
     def test_silence_has_losses_that_are_numbers(self) -> None:
         goal = losses.energies(torch.zeros(1, 33_000), RATE)
-        assert float(losses.mel_weights(goal)) == losses.LEAST_MEL
+        assert (losses.mel_weights(goal, 40) == losses.UNHEARD).all()
         assert float(losses.energy_distance(goal, goal)) == 0
 
     def test_a_skirt_costs_less_energy_than_a_decibel(self) -> None:

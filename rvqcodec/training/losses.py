@@ -18,7 +18,7 @@ LOUDNESS = 0.35  # exponent of a band's energy in its weight
 FLOOR = 1e-5  # RMS of noise below which levels are not told apart: about what 16 bits can hold
 ENERGY_FLOOR = 1e-7  # mean power of a band of such noise, under which its energy does not count
 HEARD = 1e-7  # and of a band beside the loudest
-FEW_BANDS, LEAST_MEL = 0.5, 0.25  # share of bands that are heard, under which the mel distance counts less; how little
+UNHEARD = 0.25  # weight of a band's mel distance where it is as good as silent
 
 
 class _Spectrum(torch.autograd.Function):
@@ -76,7 +76,7 @@ def mel_filters(n: int, bands: int, sample_rate: int, device: torch.device) -> T
 def mel_distance(
     target: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], sample_rate: int, weights: Tensor | float = 1.0
 ) -> Tensor:
-    """Mean |log10 mel| difference of two spectra of the same window; weights [B] of the crops."""
+    """Mean |log10 mel| difference of two spectra of the same window; weights [B, bands]."""
     n = 2 * (target[0].shape[-1] - 1)
     filters = mel_filters(n, MEL_SCALES[n], sample_rate, target[0].device)
     floor = FLOOR * math.sqrt(0.375 * n)  # magnitude of such noise under a Hann window
@@ -86,7 +86,7 @@ def mel_distance(
 
     with torch.no_grad():
         goal = log_mel(target)
-    return ((log_mel(other) - goal).abs().mean((1, 2)) * weights).mean() / math.log(10)
+    return ((log_mel(other) - goal).abs().mean(1) * weights).mean() / math.log(10)
 
 
 def compressed(s: tuple[Tensor, Tensor], exponent: float, offset: float) -> tuple[Tensor, Tensor]:
@@ -132,12 +132,13 @@ def energy_distance(goal: Tensor, made: Tensor) -> Tensor:
     return 0.5 * (ratio.abs() * weight).sum(1).mean()
 
 
-def mel_weights(goal: Tensor) -> Tensor:
-    """Energies of bands [B, bands] -> weight of the mel distance of a crop [B].
+def mel_weights(goal: Tensor, bands: int) -> Tensor:
+    """Energies of 48 bands [B, 48] -> weights of the mel distance in its own bands [B, bands].
 
     Beside noise in a few bands lies silence, and what leaks into it would outweigh the level of the noise.
     """
-    return (heard(goal).mean(1) / FEW_BANDS).clamp(LEAST_MEL, 1)
+    places = torch.arange(1, bands + 1, device=goal.device) * ((ENERGY_BANDS + 1) / (bands + 1))
+    return UNHEARD + (1 - UNHEARD) * heard(goal)[:, (places.round().long() - 1).clamp(0, ENERGY_BANDS - 1)]
 
 
 def at_unit_level(s: tuple[Tensor, Tensor], reference: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,11 +159,13 @@ def some_distances(
     with torch.no_grad():
         goal = {n: spectrum(target, n) for n in {long, short, wave}}
         energy = energies(target, sample_rate)
-        weights = mel_weights(energy)
     made, quick = spectrum(full, long), spectrum(full, short)
     # Noise makes a complex difference larger at any level, so this one does not train the noise: it would mute it.
     unit = [at_unit_level(s, target) for s in (goal[long], spectrum(plain + (full - plain).detach(), long))]
-    mels = [mel_distance(goal[n], s, sample_rate, weights) for n, s in ((long, made), (short, quick))]
+    mels = [
+        mel_distance(goal[n], s, sample_rate, mel_weights(energy, MEL_SCALES[n]))
+        for n, s in ((long, made), (short, quick))
+    ]
     return {
         "mel": (mels[0] + mels[1]) / 2,
         "waveform": complex_distance(goal[wave], spectrum(plain, wave), 0.5, 1e-4),

@@ -131,4 +131,4 @@ def attacks(n: int, sample_rate: int, rng: np.random.Generator) -> Samples:
 
 
 Kind = Callable[[npt.NDArray[np.float64], np.random.Generator], npt.NDArray[np.float64]]
-KINDS: tuple[Kind, ...] = (tones, tones, glide, harmonics, clicks, noise, noise, noise, bursts)
+KINDS: tuple[Kind, ...] = (tones, tones, tones, glide, harmonics, clicks, noise, noise, noise, bursts)
