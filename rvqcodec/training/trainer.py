@@ -35,16 +35,12 @@ from rvqcodec.training.discriminators import (
 )
 from rvqcodec.training.from_data import start_from_data
 from rvqcodec.training.gpu_pool import ResidentPool, for_device, onto
+from rvqcodec.training.kept import codebooks_kept
 from rvqcodec.training.noise_table import flat_noise
 from rvqcodec.training.options import Options, RunState
 from rvqcodec.training.pace import bf16_pays, parts_by_rate
 from rvqcodec.training.stereo import LENGTH, start_stereo
 
-# Mean numbers of codebooks of a crop: every one, and those of 1.5, 3, 6 and 12 kbps often.
-MEANS = (*range(1, 49), *(4, 6, 8, 12, 16, 24, 32) * 4, *(8, 16) * 8)
-SLOPES = 0.15, 0.6  # codebooks per decibel of a frame's level
-CONSTANT = 0.3  # share of the crops whose frames all have the same number
-DEEPEST = 50.0  # dB under the loudest frame below which all count alike
 START_CROPS, START_SUB_FRAMES = 32, 84
 START_PAIRS = 4  # sequences of a batch from which the table of a pair's parameters is set
 POLISH = 4.7  # batches that improve the codebooks for each that set them
@@ -231,21 +227,6 @@ class Trainer:
         by_steps = (p.step - p.run_start) / max(1, o.steps)
         return max(by_steps, p.seconds / 3600 / o.hours if o.hours else 0.0)
 
-    @torch.no_grad()
-    def codebooks_kept(self, x: Tensor, rng: np.random.Generator) -> Tensor:
-        """x [B, N] -> n_q [B, T]: a random mean for each crop, in most of them more for loud frames, as in a file."""
-        network, c, size = self.network, self.network.config, len(x)
-        level = network.frame_level(network.amplitude(network.analyse(x)[0]))
-        level = 20 * level.log10()
-        level = level.maximum(level.amax(1, keepdim=True) - DEEPEST)
-        means = np.minimum(rng.choice(MEANS, size), c.max_n_q)
-        slopes = rng.uniform(*SLOPES, size) * (rng.random(size) > CONSTANT)
-        least = np.where(means < 6, c.base_codebooks, c.envelope_codebooks)
-        mean, slope, low = (onto(self.device, torch.from_numpy(v))[:, None] for v in (means, slopes, least))
-        wanted = mean + slope * (level - level.mean(1, keepdim=True))
-        wanted = torch.where(slope > 0, wanted.round().maximum(low), mean)
-        return wanted.clamp_max(c.max_n_q).long()
-
     def reconstruct(self, x: Tensor, n_q: Tensor, first: int) -> tuple[Tensor, Tensor, Encoded[Quantized]]:
         """x [B, N], n_q [B, T] -> coded part alone, with noise (both [B, N - 3 sub_frame]), and what was coded."""
         network, config = self.network, self.network.config
@@ -272,7 +253,7 @@ class Trainer:
         rng = np.random.default_rng((o.seed, p.step, 1))
         x = onto(self.device, batch)
         self.set_rates()
-        n_q = self.codebooks_kept(x, rng)
+        n_q = codebooks_kept(self.network, x, rng)
         self.network.train(not o.decoder_only)
         with self.part("network"), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             plain, full, parts = self.reconstruct(x, n_q, int(rng.integers(1 << 24)))
