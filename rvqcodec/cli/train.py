@@ -11,6 +11,7 @@ from rvqcodec.cli import options, streams
 from rvqcodec.cli.errors import guarded
 from rvqcodec.cli.progress import Bar
 from rvqcodec.cli.text import clock
+from rvqcodec.cli.trainexport import EXPORTS
 from rvqcodec.cli.traintools import TOOLS, cached_arrays, folder_option, print_figures, set_threads
 from rvqcodec.errors import RvqError, needs_torch
 
@@ -152,5 +153,5 @@ def speed(trainer: "Trainer", step: int, seconds: float) -> str:
     return f"{steps} steps in {clock(took)}, {audio / took:.1f} s of audio trained a second"
 
 
-for tool in TOOLS:
+for tool in (*TOOLS, *EXPORTS):
     train.add_command(tool)

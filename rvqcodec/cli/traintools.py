@@ -1,4 +1,4 @@
-"""The commands below `rvq train`: figures, usage, profile, plot, export, tables, name-tables, pack, unpack, credits."""
+"""The commands below `rvq train`: figures, usage, profile, plot, tables, name-tables, pack, unpack, credits."""
 
 import json
 from collections.abc import Callable
@@ -199,48 +199,6 @@ def plot(run: Path, output: Path, force: bool) -> None:
 
 
 @click.command()
-@click.argument("checkpoint", metavar="RUN", type=click.Path(exists=True, path_type=Path))
-@click.option("--model-id", required=True, help="Name of the bitstream: of encoder and codebooks.")
-@click.option(
-    "--decoder-version",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Counts up where the bitstream stays the same.",
-)
-@folder_option("--to", help="Where the two files go.", must_exist=False, required=True)
-@click.option("--licence", default="CC BY-SA 4.0", show_default=True, help="Of the weights.")
-@click.option("--note", "notes", metavar="KEY=TEXT", multiple=True, help="More about the training; may be repeated.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite weights of that name.")
-@guarded
-def export(
-    checkpoint: Path,
-    model_id: str,
-    decoder_version: int,
-    to: Path,
-    licence: str,
-    notes: tuple[str, ...],
-    force: bool,
-) -> None:
-    """Write a run's averaged weights as NAME.safetensors (float16) and NAME.json, ready to ship."""
-    from rvqcodec.training import export as exporting
-    from rvqcodec.training.checkpoint import LAST
-
-    said = dict(note.partition("=")[::2] for note in notes)
-    source = checkpoint / LAST if checkpoint.is_dir() else checkpoint
-    card = exporting.export(
-        source,
-        to,
-        model_id=model_id,
-        decoder_version=decoder_version,
-        licence=licence,
-        training=said,
-        overwrite=force,
-    )
-    streams.show(str(card))
-
-
-@click.command()
 @folder_option("--data", help="Audio to learn from; held-out files are left out, as in training.", required=True)
 @folder_option("--cache", help="Where decoded audio is kept.", must_exist=False, required=True)
 @click.option("--model", metavar="ID", help="An installed model, or a .json. [default: the newest]")
@@ -356,4 +314,4 @@ def credits(manifest: Path, output: str, force: bool) -> None:
         sink.write(text.encode())
 
 
-TOOLS: tuple[click.Command, ...] = (figures, usage, profile, plot, export, tables, name_tables, pack, unpack, credits)
+TOOLS: tuple[click.Command, ...] = (figures, usage, profile, plot, tables, name_tables, pack, unpack, credits)

@@ -16,6 +16,7 @@ from rvqcodec.models import coding
 from rvqcodec.models.cards import read_card
 from rvqcodec.models.loading import bitstream_sha256
 from rvqcodec.models.rvq44 import config as configs
+from rvqcodec.models.rvq44.config import Config
 from rvqcodec.models.rvq44.family import Rvq44
 from rvqcodec.models.rvq44.network import Network
 from rvqcodec.models.rvq44.network.engine import TorchEngine
@@ -49,23 +50,48 @@ def export(
     training: dict[str, Any],
     overwrite: bool = False,
 ) -> Path:
-    """Write the average of a checkpoint as float16 and its description; returns the description's path.
-
-    Tables of its bitstream in `folder` are named in the description.
-
-    WeightsError: numbers that float16 cannot hold; weights of that name exist; another decoder version of the same
-    model id in `folder` has another bitstream, so that files of one could not be decoded with the other.
-    """
+    """Write the average of a checkpoint as float16 and its description, as `ship` does; returns that one's path."""
     state = checkpoint.read(source)
     network = averaged_network(source)
     for stage in network.envelope_quantizer.stages:  # they move in training, but `Order` needs them on steps
         stage.entries.copy_(on_steps(stage.entries, network.config.envelope_step))
-    tensors = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
+    return ship(
+        {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()},
+        source,
+        folder,
+        config=network.config,
+        model_id=model_id,
+        decoder_version=decoder_version,
+        licence=licence,
+        training=training | {"steps": state["progress"]["step"], "options": state["options"]},
+        overwrite=overwrite,
+    )
+
+
+def ship(
+    tensors: Mapping[str, Tensor],
+    source: Path,
+    folder: Path,
+    *,
+    config: Config,
+    model_id: str,
+    decoder_version: int,
+    licence: str,
+    training: dict[str, Any],
+    overwrite: bool,
+) -> Path:
+    """Write float16 tensors, which came from `source`, and their description; returns the description's path.
+
+    Tables of their bitstream in `folder` are named in the description.
+
+    WeightsError: numbers that float16 cannot hold; weights of that name exist; another decoder version of the same
+    model id in `folder` has another bitstream, so that files of one could not be decoded with the other.
+    """
     broken = [name for name, t in tensors.items() if not torch.isfinite(t).all()]
     if broken:
         raise WeightsError(f"{source}: {broken[0]} does not fit float16; train with a lower rate")
     bitstream = bitstream_of(tensors)
-    data = save(tensors)
+    data = save(dict(tensors))
     path = folder / f"{model_id}-d{decoder_version}.safetensors"
     card = path.with_suffix(".json")
     if card.exists() and not overwrite:
@@ -84,9 +110,9 @@ def export(
         "decoder_version": decoder_version,
         "sha256": hashlib.sha256(data).hexdigest(),
         "bitstream_sha256": bitstream,
-        "config": network.config.to_dict(),
+        "config": config.to_dict(),
         "licence": licence,
-        "training": training | {"steps": state["progress"]["step"], "options": state["options"]},
+        "training": training,
     }
     tables = folder / f"{model_id}{coding.ENDING}"
     if tables.exists():
