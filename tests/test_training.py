@@ -1,5 +1,6 @@
 """Training: the start from data, losses that fall, exact resumption, slices, the decoder alone, the log."""
 
+import copy
 import dataclasses
 import json
 import os
@@ -38,6 +39,7 @@ OPTIONS = Options(
     carrier_steps=2,
     stereo_steps=2,
     log_every=2,
+    synthetic=0.0,
     warm_up=2,
     judge_channels=2,
 )
@@ -232,6 +234,18 @@ def test_decoder_alone_leaves_the_bitstream(pool: Pool, tmp_path: Path, started:
     assert torch.equal(codes[0], codes[1])
 
 
+def test_judges_that_warm_up_are_not_heard(tmp_path: Path, started: Start) -> None:
+    alone, warming = started(tmp_path / "a"), started(tmp_path / "b", adversarial=3.0, judge_warm_up=1)
+    judges = copy.deepcopy(warming.judges.state_dict())
+    for trainer in (alone, warming):
+        trainer.step(batch_of(trainer))
+    assert_same(alone.network.state_dict(), warming.network.state_dict())
+    assert any(not torch.equal(v, judges[k]) for k, v in warming.judges.state_dict().items())
+    for trainer in (alone, warming):
+        trainer.step(batch_of(trainer))
+    assert not torch.equal(alone.network.decoder_in.weight, warming.network.decoder_in.weight)
+
+
 def test_no_step_waits_for_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: Start) -> None:
     """Losses stay tensors until the log wants them."""
     trainer = started(tmp_path)
@@ -348,6 +362,14 @@ class TestBegin:
         again = begin(self.request(tmp_path / "b", init=tmp_path / "a" / "last.pt"), pool)
         assert_same(everything(trainer), everything(again))
         assert again.progress.run_start == 1
+
+    def test_share_of_synthetic_sounds(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "music.npy", (tinycodec.sound(60_000, channels=2) * 20000).astype(np.int16))
+        own = Pool([tmp_path / "music.npy"], 44100)
+        begin(self.request(tmp_path, options=vars(OPTIONS) | {"synthetic": 1.0}), own)
+        assert own.mix == Mix(synthetic=1.0)
+        with pytest.raises(RvqError, match=r"synthetic 1.5: must be a share between 0 and 1"):
+            begin(self.request(tmp_path / "b", options={"synthetic": 1.5}), own)
 
     def test_another_architecture_is_refused(self, pool: Pool, tmp_path: Path) -> None:
         begin(self.request(tmp_path), pool).save()
