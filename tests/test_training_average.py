@@ -74,6 +74,16 @@ class TestAverage:
                 torch.from_numpy(after[name]).float(), tensor.float() + more, atol=2e-3, rtol=1e-3
             )
 
+    def test_noise_of_the_base_from_a_frequency_on(self, parts: tuple[Path, Path], tmp_path: Path) -> None:
+        card, run = parts
+        state = torch.load(run / "last.pt", weights_only=True)
+        state["average"]["decoder_noise.bias"] += 1
+        torch.save(state, run / "last.pt")
+        made = average(card, [(1.0, run)], tmp_path / "w", decoder_version=2, training={}, noise_until=15_000)
+        before, after = (loading.verified_tensors(cards.read_card(c))["decoder_noise.bias"] for c in (card, made))
+        np.testing.assert_allclose(after - before, np.arange(588) < 400, atol=2e-3)
+        assert cards.read_card(made).training["noise_until"] == 15_000
+
     def test_other_codebooks_have_no_part_in_it(self, parts: tuple[Path, Path], tmp_path: Path) -> None:
         card, run = parts
         state = torch.load(run / "last.pt", weights_only=True)

@@ -96,12 +96,16 @@ class Share(click.ParamType[tuple[float, Path]]):
     help="The .json of weights whose codebooks it has.",
 )
 @click.option("--decoder-version", type=click.IntRange(1), required=True, help="Of the new decoder.")
+@click.option(
+    "--noise-until", metavar="HZ", type=click.FloatRange(0), help="From there on the noise's gain is that of the base."
+)
 @shipping_options
 @guarded
 def average(
     parts: tuple[tuple[float, Path], ...],
     base: Path,
     decoder_version: int,
+    noise_until: float | None,
     to: Path,
     notes: tuple[str, ...],
     force: bool,
@@ -116,7 +120,15 @@ def average(
         raise click.UsageError(f"the shares sum to {total:g}; they must sum to 1")
     from rvqcodec.training import average as averaging
 
-    card = averaging.average(base, parts, to, decoder_version=decoder_version, training=said(notes), overwrite=force)
+    card = averaging.average(
+        base,
+        parts,
+        to,
+        decoder_version=decoder_version,
+        training=said(notes),
+        noise_until=noise_until,
+        overwrite=force,
+    )
     streams.show(str(card))
 
 

@@ -18,6 +18,7 @@ from rvqcodec.training import checkpoint
 from rvqcodec.training.export import bitstream_of, ship
 
 CARRIER = "decoder_carrier"  # the noise, which has no mean
+NOISE = "decoder_noise.weight", "decoder_noise.bias"  # its gain; a row a coefficient
 
 
 def average(
@@ -27,12 +28,14 @@ def average(
     *,
     decoder_version: int,
     training: dict[str, Any],
+    noise_until: float | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write the mean decoder of `parts` with the codebooks of `base`, as `export` does; returns the card's path.
 
     base: card of weights. parts: shares, which sum to 1, and where decoders are: a run, its last.pt, the card of
-    weights, or a .safetensors with a decoder's tensors alone.
+    weights, or a .safetensors with a decoder's tensors alone. noise_until: Hz from which on the noise's gain is read
+    off as in the base: a corpus whose recordings end somewhere teaches a step there.
 
     Source: Wortsman et al., "Model soups", 2022.
 
@@ -50,11 +53,17 @@ def average(
             raise WeightsError(f"{path}: its {wrong or CARRIER} is not that of {base}; only decoders alike have a mean")
         for name, sum_ in mean.items():
             sum_ += share * part[name].float()
+    config = Config(**card.config)
+    if noise_until is not None:
+        high = round(2 * noise_until / config.sample_rate * config.sub_frame)
+        for name in NOISE:
+            mean[name][high:] = tensors[name][high:].float()
+        training = training | {"noise_until": noise_until}
     return ship(
         tensors | {name: tensor.half() for name, tensor in mean.items()},
         base,
         folder,
-        config=Config(**card.config),
+        config=config,
         model_id=card.model_id,
         decoder_version=decoder_version,
         licence=card.licence,

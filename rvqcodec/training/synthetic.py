@@ -48,8 +48,8 @@ def frequency(rng: np.random.Generator, low: float = LOWEST, high: float = HIGHE
 
 
 def level(rng: np.random.Generator) -> float:
-    """dB, peak: every level, loud ones most often, for in recordings they are the rarest."""
-    return float(LOUDEST + (QUIETEST - LOUDEST) * rng.random() ** 1.5)
+    """dB, peak: every level as likely as any other; in recordings both loud and faint ones are rare."""
+    return float(rng.uniform(QUIETEST, LOUDEST))
 
 
 def place(rng: np.random.Generator) -> float:
@@ -105,9 +105,10 @@ def bursts(t: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[
 
 
 def noise(t: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Noise between two frequencies: any two, or half an octave to two and a half apart."""
+    """Noise between two frequencies: any two, or, at any octave, half an octave to two and a half apart."""
     low, high = sorted((place(rng), place(rng)))
-    if rng.random() < 0.5:
+    if rng.random() < 0.6:
+        low = frequency(rng)
         high = min(low * 2 ** rng.uniform(0.5, 2.5), HIGHEST)
     bins = np.fft.rfft(rng.standard_normal(len(t)))
     where = np.fft.rfftfreq(len(t), t[1])
@@ -131,4 +132,4 @@ def attacks(n: int, sample_rate: int, rng: np.random.Generator) -> Samples:
 
 
 Kind = Callable[[npt.NDArray[np.float64], np.random.Generator], npt.NDArray[np.float64]]
-KINDS: tuple[Kind, ...] = (tones, tones, tones, glide, harmonics, clicks, noise, noise, noise, bursts)
+KINDS: tuple[Kind, ...] = (tones, tones, tones, tones, glide, harmonics, clicks, noise, noise, noise, bursts)
