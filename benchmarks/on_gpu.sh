@@ -8,9 +8,9 @@
 #   benchmarks/on_gpu.sh MINUTES                     there, with runs/gpu carried: both in one call
 #   benchmarks/on_gpu.sh more FIRST                  there, at once after: three more pieces of last.pt, from FIRST on
 #
-# Results come in $OUT: of each run its log and the averaged weights of its decoder (float16), of the first run the first
-# piece of last.pt too. What is carried and what comes back is limited (64 MiB), so `train` finds audio and weights where
-# `check` left them on the same machine.
+# Results come in $OUT: of each run its log and the averaged weights of its decoder (float16), for `rvq train average`;
+# `more` gives last.pt of the first run. What is carried and what comes back is limited (64 MiB), so `train` finds audio
+# and weights where `check` left them on the same machine.
 # Without CUDA it is a rehearsal: a small batch, made-up audio where none is packed: `benchmarks/on_gpu.sh 1` shows all.
 # Settings: PYTHON, OUT, WORK; RUNS, a file with a line for each run, its name and options of `rvq train`;
 # INIT, the .json or last.pt to begin with (the newest of weights/). No network is used but by prepare.
@@ -110,13 +110,13 @@ PY
 }
 
 check() { # SECONDS
-    local sections=processes,network seconds=60
-    if [[ $DEVICE == cpu ]]; then sections=network seconds=1; fi
+    local sections=processes,network seconds=60 most=$(($1 / 2))
+    if [[ $DEVICE == cpu ]]; then sections=network seconds=1 most=120; fi
     cp -r weights "$WORK/"
-    part "audio" "$(($1 / 2))" bash benchmarks/on_gpu.sh audio
-    part "tests that need CUDA" "$(($1 / 2))" \
+    part "audio" "$most" bash benchmarks/on_gpu.sh audio
+    part "tests that need CUDA" "$most" \
         "$PYTHON" -m pytest -q -p no:cacheprovider tests/test_cuda.py tests/test_training_gpu_pool.py --durations=5
-    part "speed" "$(($1 / 2))" "$PYTHON" benchmarks/speed.py --device "$DEVICE" --seconds "$seconds" \
+    part "speed" "$most" "$PYTHON" benchmarks/speed.py --device "$DEVICE" --seconds "$seconds" \
         --repeats 1 --only "$sections" --out "$OUT/speed.json"
 }
 
@@ -130,6 +130,7 @@ train() { # SECONDS: all runs at the same time, each on its share of the GPU; th
     while read -r name options; do
         read -ra options <<<"$options"
         names+=("$name")
+        rm -rf "${WORK:?}/$name"
         rvq train --data "$WORK/audio" --cache "$WORK/cache" --out "$WORK/$name" --init "$init" --hours "$hours" \
             --device "$DEVICE" --no-figures "${options[@]}" "${small[@]}" >"$WORK/$name.txt" 2>&1 &
     done <"${RUNS:-benchmarks/on_gpu.runs}"
@@ -174,13 +175,16 @@ logged() { # NAME COMMAND...: into $OUT/NAME.log as well
 
 ready() { set_up && "$@"; }
 
-both() { ready check $((60 * $1 / 3)) && train $((60 * $1 * 3 / 5)); }
+anew() { rm -rf "$WORK" && ready "$@"; }
+
+both() { anew check $((60 * $1 / 3)) && train $((60 * $1 * 3 / 5)); }
 
 case "${1:-}" in
     prepare) prepare "${2:?a folder of audio}" "${3:-33}" "${4:-0}" ;;
     more) more "${2:?the number of the first piece}" ;;
     audio) audio ;;
-    check | train) logged "$1" ready "$1" "${2:?seconds}" ;;
+    check) logged check anew check "${2:?seconds}" ;;
+    train) logged train ready train "${2:?seconds}" ;;
     [1-9] | [1-9][0-9]) logged run both "$1" ;;
     *) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" && exit 2 ;;
 esac

@@ -141,12 +141,6 @@ def mel_weights(goal: Tensor, bands: int) -> Tensor:
     return UNHEARD + (1 - UNHEARD) * heard(goal)[:, (places.round().long() - 1).clamp(0, ENERGY_BANDS - 1)]
 
 
-def error_level(target: Tensor, plain: Tensor) -> Tensor:
-    """Mean log10 ratio of the power of the error to that of the target, both [B, N]: -1 is an SNR of 10 dB."""
-    error, power = (x.square().mean(-1) + FLOOR**2 for x in (target - plain, target))
-    return (error / power).log10().mean()
-
-
 def at_unit_level(s: tuple[Tensor, Tensor], reference: Tensor) -> tuple[Tensor, Tensor]:
     """A spectrum scaled by one over the RMS of `reference` [B, N], so that quiet crops count like loud ones."""
     gain = 1 / (reference.square().mean(-1).sqrt() + 1e-3)[:, None, None]
@@ -156,7 +150,7 @@ def at_unit_level(s: tuple[Tensor, Tensor], reference: Tensor) -> tuple[Tensor, 
 def some_distances(
     target: Tensor, plain: Tensor, full: Tensor, rng: np.random.Generator, sample_rate: int
 ) -> dict[str, Tensor]:
-    """mel, waveform, spectrum, energy and error: the losses of a step, the first three at windows chosen at random.
+    """mel, waveform, spectrum and energy: the losses of a step, all but the last at windows chosen at random.
 
     target, plain (the waveform part alone) and full (with noise) are [B, N]. On a CPU all scales at once would be
     half the cost of a step.
@@ -177,5 +171,4 @@ def some_distances(
         "waveform": complex_distance(goal[wave], spectrum(plain, wave), 0.5, 1e-4),
         "spectrum": complex_distance(unit[0], unit[1], 0.4, 1e-3),
         "energy": energy_distance(energy, energies(full, sample_rate)),
-        "error": error_level(target, plain),
     }

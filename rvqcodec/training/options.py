@@ -32,7 +32,6 @@ class Options:
     waveform: float = 40.0
     spectrum: float = 10.0
     energy: float = 15.0
-    error: float = 0.0
     commitment: float = 16.0  # at 4 the latents ran away from codebooks of 32 dimensions
     adversarial: float = 0.0  # 0: no judges
     matching: float = 6.0
