@@ -19,12 +19,12 @@ cd "$(dirname "$0")/.."
 CARRIED=runs/gpu
 MORE=runs/gpu-more
 LOADING=45 # seconds that a run takes beside training, and what comes after it
-PIECE=16MiB      # what comes back is limited: 8 files, 16 MiB each, 64 MiB in all
+PIECE=16MiB # what comes back is limited: 8 files, 16 MiB each, 64 MiB in all
 PIECES_A_CALL=3
 WHEELS=(soundfile soxr cffi pycparser) # what the lent machines' own Python lacks
 export PYTHON="${PYTHON:-python3}" PYTHONUNBUFFERED=1
 OUT="${OUT:-runs/gpu-out}"
-WORK="${WORK:-/tmp/rvq-gpu}"
+WORK="${WORK:-${TMPDIR:-/tmp}/rvq-gpu}" # `check`, `train` and `more` find one another by it
 
 say() { echo "== $(date +%T) $*"; }
 

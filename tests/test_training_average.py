@@ -63,16 +63,18 @@ class TestAverage:
         assert second.training == {"why": "because", "mean_of": {str(card): 0.5, str(run): 0.25, str(alone): 0.25}}
         after = loading.verified_tensors(second)
         for name, tensor in before.items():
-            more = (
-                0.0
-                if not name.startswith("decoder_") or "carrier" in name
-                else 0.75
-                if name == "decoder_in.bias"
-                else 0.5
-            )
+            learned = name.startswith("decoder_") and "carrier" not in name
+            more = learned * (0.75 if name == "decoder_in.bias" else 0.5)
             torch.testing.assert_close(
                 torch.from_numpy(after[name]).float(), tensor.float() + more, atol=2e-3, rtol=1e-3
             )
+
+    def test_a_run_whose_envelope_is_between_the_steps(
+        self, checkpoint: Path, parts: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        """Its entries are put on steps when it is exported; it is the same bitstream before."""
+        made = average(parts[0], [(1.0, checkpoint)], tmp_path / "w", decoder_version=2, training={})
+        assert cards.read_card(made).bitstream_sha256 == cards.read_card(parts[0]).bitstream_sha256
 
     def test_noise_of_the_base_from_a_frequency_on(self, parts: tuple[Path, Path], tmp_path: Path) -> None:
         card, run = parts

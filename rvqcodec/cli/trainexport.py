@@ -32,7 +32,7 @@ def said(notes: tuple[str, ...]) -> dict[str, str]:
 
 
 @click.command()
-@click.argument("checkpoint", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+@click.argument("run", metavar="RUN", type=click.Path(exists=True, path_type=Path))
 @click.option("--model-id", required=True, help="Name of the bitstream: of encoder and codebooks.")
 @click.option(
     "--decoder-version",
@@ -45,7 +45,7 @@ def said(notes: tuple[str, ...]) -> dict[str, str]:
 @shipping_options
 @guarded
 def export(
-    checkpoint: Path,
+    run: Path,
     model_id: str,
     decoder_version: int,
     to: Path,
@@ -54,12 +54,11 @@ def export(
     force: bool,
 ) -> None:
     """Write a run's averaged weights as NAME.safetensors (float16) and NAME.json, ready to ship."""
+    from rvqcodec.training import checkpoint
     from rvqcodec.training import export as exporting
-    from rvqcodec.training.checkpoint import LAST
 
-    source = checkpoint / LAST if checkpoint.is_dir() else checkpoint
     card = exporting.export(
-        source,
+        checkpoint.of(run),
         to,
         model_id=model_id,
         decoder_version=decoder_version,

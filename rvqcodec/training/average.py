@@ -11,11 +11,12 @@ from torch import Tensor
 
 from rvqcodec.errors import WeightsError
 from rvqcodec.models.cards import read_card
+from rvqcodec.models.interface import Card
 from rvqcodec.models.loading import verified_tensors
 from rvqcodec.models.rvq44 import config as configs
 from rvqcodec.models.rvq44.config import Config
 from rvqcodec.training import checkpoint
-from rvqcodec.training.export import bitstream_of, ship
+from rvqcodec.training.export import bitstream_of, network_on_steps, ship
 
 CARRIER = "decoder_carrier"  # the noise, which has no mean
 NOISE = "decoder_noise.weight", "decoder_noise.bias"  # its gain; a row a coefficient
@@ -43,7 +44,7 @@ def average(
     `ship` refuses.
     """
     card = read_card(base)
-    tensors = {name: torch.from_numpy(tensor) for name, tensor in verified_tensors(card).items()}
+    tensors = tensors_of(card)
     own = set(tensors) - set(configs.bitstream(tensors))
     mean = {name: torch.zeros_like(tensors[name], dtype=torch.float32) for name in own - {CARRIER}}
     for share, path in parts:
@@ -55,7 +56,7 @@ def average(
             sum_ += share * part[name].float()
     config = Config(**card.config)
     if noise_until is not None:
-        high = round(2 * noise_until / config.sample_rate * config.sub_frame)
+        high = config.coefficient(noise_until)
         for name in NOISE:
             mean[name][high:] = tensors[name][high:].float()
         training = training | {"noise_until": noise_until}
@@ -72,6 +73,11 @@ def average(
     )
 
 
+def tensors_of(card: Card) -> dict[str, Tensor]:
+    """The tensors of shipped weights, in float16."""
+    return {name: torch.from_numpy(tensor) for name, tensor in verified_tensors(card).items()}
+
+
 def decoder_of(path: Path, bitstream: str) -> Mapping[str, Tensor]:
     """The tensors of a decoder, of the kinds that `average` takes; WeightsError when its codebooks are others."""
     if path.suffix == ".safetensors":
@@ -81,9 +87,9 @@ def decoder_of(path: Path, bitstream: str) -> Mapping[str, Tensor]:
             raise WeightsError(f"{path}: cannot be read ({error}); give a run or the card of weights") from error
     if path.suffix == ".json":
         card = read_card(path)
-        found, tensors = card.bitstream_sha256, {n: torch.from_numpy(t) for n, t in verified_tensors(card).items()}
+        found, tensors = card.bitstream_sha256, tensors_of(card)
     else:
-        tensors = checkpoint.read(path / checkpoint.LAST if path.is_dir() else path)["average"]
+        tensors = network_on_steps(checkpoint.of(path)).state_dict()
         found = bitstream_of({name: tensor.half() for name, tensor in tensors.items()})
     if found != bitstream:
         raise WeightsError(f"{path}: its bitstream is {found[:16]}, not {bitstream[:16]}; it decodes other files")

@@ -26,6 +26,11 @@ def write(path: Path, state: dict[str, Any]) -> None:
         torch.save(state, file)
 
 
+def of(run: Path) -> Path:
+    """The checkpoint of a run: in its folder, or the file itself."""
+    return run / LAST if run.is_dir() else run
+
+
 def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """The parts of a checkpoint; WeightsError when it is missing, damaged or something else."""
     if not path.is_file():

@@ -40,6 +40,14 @@ def averaged_network(path: Path) -> Network:
     return network.eval().requires_grad_(False)
 
 
+def network_on_steps(path: Path) -> Network:
+    """The same as it is shipped, but in float32: the envelope's entries move in training, and `Order` needs steps."""
+    network = averaged_network(path)
+    for stage in network.envelope_quantizer.stages:
+        stage.entries.copy_(on_steps(stage.entries, network.config.envelope_step))
+    return network
+
+
 def export(
     source: Path,
     folder: Path,
@@ -52,9 +60,7 @@ def export(
 ) -> Path:
     """Write the average of a checkpoint as float16 and its description, as `ship` does; returns that one's path."""
     state = checkpoint.read(source)
-    network = averaged_network(source)
-    for stage in network.envelope_quantizer.stages:  # they move in training, but `Order` needs them on steps
-        stage.entries.copy_(on_steps(stage.entries, network.config.envelope_step))
+    network = network_on_steps(source)
     return ship(
         {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()},
         source,

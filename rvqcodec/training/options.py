@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rvqcodec.errors import RvqError
 from rvqcodec.models.rvq44.config import NEW, Config
+from rvqcodec.training.data import Mix
 from rvqcodec.training.losses import LONGEST
 
 
@@ -25,7 +26,7 @@ class Options:
     anneal: float = 0.35  # the last share of the slice, in which the learning rate falls to `floor`
     floor: float = 0.02
     weight_decay: float = 1e-2
-    synthetic: float = 0.2  # share of the crops
+    synthetic: float = Mix.synthetic  # share of the crops
     average: float = 0.999  # of the weights that are evaluated and shipped
     codebook_decay: float = 0.99
     mel: float = 34.0

@@ -317,8 +317,7 @@ class Trainer:
     @torch.no_grad()
     def follow(self) -> None:
         """Hold the treble's direct gain, then move the average; codebooks are averages already and are copied."""
-        config = self.network.config
-        treble = round(2 * DIRECT_FROM / config.sample_rate * config.sub_frame)
+        treble = self.network.config.coefficient(DIRECT_FROM)
         for network in (self.network, self.average):
             network.decoder_direct[treble:] = 1.0
         keep = min(self.options.average, (self.progress.step + 1) / (self.progress.step + 10))

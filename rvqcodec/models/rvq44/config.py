@@ -66,6 +66,10 @@ class Config:
         """Samples per frame."""
         return self.sub_frame * self.frame_sub_frames
 
+    def coefficient(self, hz: float) -> int:
+        """The first MDCT coefficient from a frequency on."""
+        return round(2 * hz / self.sample_rate * self.sub_frame)
+
     @property
     def latent_dim(self) -> int:
         """Width of a sub-frame's latent: envelope remainder and the coefficients that are coded."""

@@ -10,10 +10,8 @@ NEIGHBOURS = 4  # bands on either side that a band is compared with
 # Between which dB a band's weight in the search changes, and by how much at most.
 PROMINENT, MOST_PROMINENT = (18.0, 30.0), 4.0  # above its neighbours
 QUIET, LESS_QUIET = (10.0, 50.0), 0.75  # below the loudest band, levels against the corpus' mean spectrum
-SILENT, LESS_SILENT = (
-    (55.0, 70.0),
-    0.6,
-)  # the same, besides: nobody hears a band there, but many of them outvote loud ones
+# The same, besides: nobody hears a band there, but many of them outvote loud ones.
+SILENT, LESS_SILENT = (55.0, 70.0), 0.6
 LOUD, MOST_LOUD = (0.0, 10.0), 2.0  # below the band of most power
 
 

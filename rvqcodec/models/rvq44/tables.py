@@ -175,7 +175,7 @@ class Tables:
         (low, narrow), (high, wide) = NOISE_WIDTHS
         width = np.interp(self.frequency, (low, high), (narrow, wide)) * 2 * c.sub_frame / c.sample_rate
         half, place = np.rint(width / 2).astype(np.int64), np.arange(c.sub_frame)
-        most = np.maximum(place + 1, round(2 * c.top_hz / c.sample_rate * c.sub_frame))
+        most = np.maximum(place + 1, c.coefficient(c.top_hz))
         return np.maximum(place - half, 0), np.minimum(place + half + 1, most)
 
     @functools.cached_property
